@@ -1,0 +1,17 @@
+"""Claims an upload for one execution: the first of several deliveries wins."""
+
+from suspicious_lines.claims import claim
+from suspicious_lines.messages import Claim, ClaimRequest, Upload
+from suspicious_lines.observability import entry_point, logger
+from suspicious_lines.settings import ClaimSettings
+
+settings = ClaimSettings.from_environment()
+
+
+@entry_point(ClaimRequest)
+def handler(request: ClaimRequest) -> Claim:
+    upload = Upload.from_detail(request.detail)
+    claimed = claim(settings.claim_table, upload, request.run)
+    if not claimed:
+        logger.info("Another execution owns this upload", key=upload.key, version_id=upload.version_id)
+    return Claim(run=request.run, upload=upload, claimed=claimed)

@@ -1,0 +1,15 @@
+"""Validates an upload's lines, fits the encoder, splits them and writes the run's parts."""
+
+from suspicious_lines.messages import Dataset, PreprocessRequest
+from suspicious_lines.observability import count, entry_point
+from suspicious_lines.preprocessing import preprocess
+from suspicious_lines.settings import PreprocessSettings
+
+settings = PreprocessSettings.from_environment()
+
+
+@entry_point(PreprocessRequest)
+def handler(request: PreprocessRequest) -> Dataset:
+    dataset = preprocess(request, settings)
+    count(LinesRead=dataset.lines_read, LinesRejected=dataset.lines_rejected)
+    return dataset

@@ -1,0 +1,1 @@
+"""The library of suspicious-lines, shared by all its Lambda functions."""

@@ -1,0 +1,60 @@
+"""boto3 clients as Lambda needs them, and AWS's errors in our own vocabulary."""
+
+import functools
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from suspicious_lines.errors import AwsRefusedError, AwsUnavailableError, QuotaExceededError
+
+_BUSY_CODES = {
+    "ConditionalRequestConflict",
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
+    "InternalServiceError",
+    "OperationAborted",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+}
+_QUOTA_CODES = {"ResourceLimitExceeded", "LimitExceededException"}
+
+
+@functools.cache
+def client(service: str) -> Any:
+    """The process's client for an AWS service: boto3's own retries first, Step Functions' after them.
+
+    The read timeout outlasts the 60 s that SageMaker gives an invocation.
+    """
+    config = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=75)
+    return boto3.client(service, config=config)  # type: ignore[call-overload]
+
+
+def error_code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")
+
+
+def translate(error: ClientError | BotoCoreError) -> Exception:
+    """The error of our vocabulary that says whether `error` is worth a retry."""
+    if isinstance(error, ClientError):
+        code = error_code(error)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        text = f"{error.operation_name}: {code}: {error.response.get('Error', {}).get('Message', '')}"
+        if code in _QUOTA_CODES:
+            return QuotaExceededError(text)
+        if code in _BUSY_CODES or status >= 500 or status == 429:
+            return AwsUnavailableError(text)
+        return AwsRefusedError(text)
+    if isinstance(error, HTTPClientError):
+        return AwsUnavailableError(str(error))
+    return AwsRefusedError(str(error))

@@ -1,0 +1,56 @@
+"""What a run cost, estimated from a dated price table: prices.json."""
+
+import functools
+import json
+from importlib.resources import files
+from typing import Any
+
+from pydantic import BaseModel
+
+# States that wait or poll; all the others run a function.
+_NO_FUNCTION = ("WaitFor", "Describe", "Is", "ScoreParts")
+_LAMBDA_GB = 2.0
+
+
+class Cost(BaseModel):
+    """An estimate: Lambda as if every function had 2 GB for the whole of its state (an upper bound), inference for the
+    time of ScoreLines; storage, requests and e-mail (below a cent a run) left out. `training` is null where the price
+    table does not know the instance type."""
+
+    currency: str
+    region: str
+    as_of: str
+    functions: float
+    state_machine: float
+    training: float | None
+    inference: float
+    total: float
+
+
+@functools.cache
+def _prices() -> dict[str, Any]:
+    return json.loads(files("suspicious_lines").joinpath("prices.json").read_text())
+
+
+def estimate(
+    states: dict[str, float], transitions: int, training_seconds: int, instance_type: str, endpoint_memory_mb: int
+) -> Cost:
+    """`states`: seconds by state; `training_seconds`: billable."""
+    prices = _prices()
+    in_functions = sum(seconds for name, seconds in states.items() if not name.startswith(_NO_FUNCTION))
+    hourly = prices["training_hour"].get(instance_type)
+    parts = {
+        "functions": in_functions * _LAMBDA_GB * prices["lambda_gb_second"],
+        "state_machine": transitions * prices["step_functions_transition"],
+        "inference": states.get("ScoreLines", 0.0)
+        * endpoint_memory_mb / 1024 * prices["serverless_inference_gb_second"],
+    }  # fmt: skip
+    training = None if hourly is None else training_seconds / 3600 * hourly
+    return Cost(
+        currency=prices["currency"],
+        region=prices["region"],
+        as_of=prices["as_of"],
+        training=None if training is None else round(training, 6),
+        total=round(sum(parts.values()) + (training or 0), 6),
+        **{name: round(cost, 6) for name, cost in parts.items()},
+    )

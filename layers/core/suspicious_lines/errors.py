@@ -1,0 +1,38 @@
+"""The vocabulary of failures: the names of these classes are what the state machine retries and catches."""
+
+
+class InvalidUploadError(Exception):
+    """The dropped file cannot be used; only whoever drops it can help, so it is never retried.
+
+    The message names the file, the line, the column where there is one, and the remedy. It never quotes the file.
+    """
+
+    def __init__(self, key: str, reason: str, remedy: str, line: int = 1, column: str | None = None) -> None:
+        self.line = line
+        self.column = column
+        where = f"{key}, line {line}" + (f", column {column}" if column else "")
+        super().__init__(f"{where}: {reason}. {remedy}")
+
+
+class SettingsError(Exception):
+    """A variable of the function's environment is missing or out of range: the deployment is at fault."""
+
+
+class AwsUnavailableError(Exception):
+    """AWS throttled, timed out or broke; the same call may succeed later. Retried."""
+
+
+class AwsRefusedError(Exception):
+    """AWS refused a call (permission, parameter, missing resource); retrying cannot help."""
+
+
+class QuotaExceededError(Exception):
+    """The account's quota of running jobs or endpoints is used up; another run will free it. Retried slowly."""
+
+
+class EndpointBusyError(Exception):
+    """The endpoint is at its MaxConcurrency, waking up or changing. Retried."""
+
+
+class ModelResponseError(Exception):
+    """The model's answer does not fit the request: it failed, or the counts of lines and scores differ."""

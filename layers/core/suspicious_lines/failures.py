@@ -1,0 +1,123 @@
+"""The end of a failed run: nothing left that costs money, the claim released, people told."""
+
+import contextlib
+import json
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from suspicious_lines import claims, store
+from suspicious_lines.aws import client
+from suspicious_lines.costs import estimate
+from suspicious_lines.hosting import delete_endpoint
+from suspicious_lines.layout import RunFiles, resource_name
+from suspicious_lines.messages import Failure, FailureReport, Upload
+from suspicious_lines.notifications import publish
+from suspicious_lines.promotion import live_run
+from suspicious_lines.receipts import Receipt, read_timings, training_seconds
+from suspicious_lines.settings import FailureSettings
+
+_UPLOAD_AT_FAULT = "InvalidUploadError"
+
+
+def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
+    """Cleans up, writes the receipt and tells people; a failure that was reported before is left alone.
+
+    Raises:
+        EndpointBusyError: the run's endpoint is changing and cannot be deleted yet.
+    """
+    bucket, files = settings.data_bucket, RunFiles(report.run)
+    if found := store.get_with_etag(bucket, files.receipt):
+        receipt = json.loads(found[0])
+        if receipt["status"] != "SUCCEEDED":
+            return Failure(error=receipt["error"], cause=receipt["cause"])
+    name = resource_name(settings.resource_prefix, report.run)
+    error = report.error or report.status
+    cause = _cause(report, name)
+    upload = _upload(report)
+
+    # A promoted model serves the lines to come: it is no leftover, even if what followed failed.
+    deleted = [] if live_run(bucket) == report.run else _stop_job(name) + delete_endpoint(name)
+    if upload:
+        claims.release(settings.claim_table, upload, report.run)
+    timings = read_timings(report.execution_arn)
+    receipt = Receipt(
+        run=report.run,
+        execution_arn=report.execution_arn,
+        status=report.status,
+        input=upload,
+        timings=timings,
+        estimated_cost=estimate(
+            timings.states, timings.transitions, training_seconds(name),
+            settings.training_instance_type, settings.endpoint_memory_mb,
+        ),
+        error=error,
+        cause=cause,
+        deleted=deleted,
+    )  # fmt: skip
+    _tell(receipt, f"s3://{bucket}/{files.prefix}", settings)
+    store.put_json(bucket, files.receipt, receipt.model_dump(mode="json"))
+    return Failure(error=error, cause=cause)
+
+
+def _upload(report: FailureReport) -> Upload | None:
+    """The upload of the execution's input; None for an execution started by hand with something else."""
+    try:
+        return Upload.from_detail(json.loads(report.input or ""))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _cause(report: FailureReport, name: str) -> str:
+    """The failure in words: a function's own message, or SageMaker's reason."""
+    cause = report.cause or f"The execution ended as {report.status}."
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        cause = json.loads(cause)["errorMessage"]
+    describe = {
+        "TrainingFailedError": (client("sagemaker").describe_training_job, "TrainingJobName"),
+        "EndpointFailedError": (client("sagemaker").describe_endpoint, "EndpointName"),
+    }.get(report.error or "")
+    if describe:
+        found = _found(describe[0], **{describe[1]: name}) or {}
+        status = found.get("SecondaryStatus") or found.get("EndpointStatus", "gone")
+        cause += f" {name} is {status}: {found.get('FailureReason', 'SageMaker gives no reason')}"
+    return cause
+
+
+def _stop_job(name: str) -> list[str]:
+    job = _found(client("sagemaker").describe_training_job, TrainingJobName=name)
+    if not job or job["TrainingJobStatus"] != "InProgress":
+        return []
+    client("sagemaker").stop_training_job(TrainingJobName=name)
+    return ["training job"]
+
+
+def _found(describe: Any, **request: str) -> dict[str, Any] | None:
+    try:
+        return describe(**request)
+    except ClientError as error:
+        message = error.response["Error"].get("Message", "").lower()
+        if "could not find" in message or "not found" in message:
+            return None
+        raise
+
+
+def _tell(receipt: Receipt, place: str, settings: FailureSettings) -> None:
+    """Operators hear of every failure; reviewers of those that they can mend, by dropping a better file."""
+    file = receipt.input.key if receipt.input else "no upload"
+    if receipt.error == _UPLOAD_AT_FAULT:
+        advice = f"This file could not be used, no line of it was scored.\n\n{receipt.cause}\n"
+        publish(settings.reviewers_topic_arn, f"Please mend and drop again: {file}", advice)
+    deleted = ", ".join(receipt.deleted or []) or "nothing was left to delete"
+    text = [
+        f"Run {receipt.run} of {file} ended as {receipt.status}.",
+        "",
+        f"Error: {receipt.error}",
+        f"Cause: {receipt.cause}",
+        f"Cleaned up: {deleted}. The claim is released: dropping the file again starts a new run.",
+        "",
+        f"Execution: {receipt.execution_arn}",
+        f"Receipt: {place}/receipt.json",
+        "",
+    ]
+    publish(settings.operators_topic_arn, f"Run failed: {receipt.error} on {file}", "\n".join(text))

@@ -1,0 +1,68 @@
+"""Where everything of a run lies in the data bucket: the S3 contract, and the names derived from a run."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+LIVE_MODEL_KEY = "models/current.json"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The keys of one run. `run` is the name of the Step Functions execution."""
+
+    run: str
+
+    @property
+    def prefix(self) -> str:
+        return f"runs/{self.run}"
+
+    @property
+    def receipt(self) -> str:
+        return f"{self.prefix}/receipt.json"
+
+    @property
+    def rejected(self) -> str:
+        return f"{self.prefix}/rejected.csv"
+
+    @property
+    def encoder(self) -> str:
+        return f"{self.prefix}/encoder.json"
+
+    @property
+    def model(self) -> str:
+        return f"{self.prefix}/model/"
+
+    @property
+    def train_features(self) -> str:
+        return f"{self.prefix}/features/train/"
+
+    def train_part(self, part: str) -> str:
+        return f"{self.train_features}{part}.csv"
+
+    def validation_features(self, part: str) -> str:
+        return f"{self.prefix}/features/validation/{part}.csv"
+
+    def validation_lines(self, part: str) -> str:
+        return f"{self.prefix}/lines/validation/{part}.parquet"
+
+    def scores(self, part: str) -> str:
+        return f"{self.prefix}/scores/validation/{part}.parquet"
+
+    def result(self, name: str) -> str:
+        return f"{self.prefix}/results/{name}"
+
+
+def part_name(number: int) -> str:
+    """`part-00007`: parts sort by name in the order of their lines."""
+    return f"part-{number:05d}"
+
+
+def resource_name(prefix: str, run: str) -> str:
+    """The name of a run's training job, model, endpoint configuration and endpoint.
+
+    Derived, so that a retry finds what it made before and a clean-up finds it without a note. Execution names have up
+    to 80 characters and `_`; SageMaker's have 63 and no `_`: hence the readable start of the run and a digest of it.
+    """
+    start = re.sub(r"[^a-zA-Z0-9]", "", run)[:8].lower()
+    return f"{prefix}-{start}-{hashlib.sha256(run.encode()).hexdigest()[:12]}"

@@ -1,0 +1,170 @@
+"""What the states hand to the functions and get back: keys and counts, never lines."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Run = Field(pattern=r"^[^/\s]{1,80}$", description="the name of the execution")
+Part = Field(pattern=r"^part-\d{5}$")
+
+
+class Message(BaseModel):
+    """Base of all messages; a refused one does not show its values, which may come from a file."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class Upload(Message):
+    """One version of one dropped object."""
+
+    bucket: str
+    key: str
+    etag: str
+    size: int = Field(ge=0)
+    version_id: str | None = None
+    sequencer: str | None = None
+
+    @property
+    def claim_id(self) -> str:
+        """What two deliveries of the same upload share and two uploads never do."""
+        return f"{self.bucket}/{self.key}#{self.version_id or f'{self.etag}-{self.sequencer}'}"
+
+    @classmethod
+    def from_detail(cls, detail: dict[str, Any]) -> "Upload":
+        """From the detail of an S3 "Object Created" event; its key comes as it is, not URL-encoded."""
+        s3_object = detail["object"]
+        return cls(
+            bucket=detail["bucket"]["name"],
+            key=s3_object["key"],
+            etag=s3_object["etag"],
+            size=s3_object["size"],
+            version_id=s3_object.get("version-id"),
+            sequencer=s3_object.get("sequencer"),
+        )
+
+
+class ClaimRequest(Message):
+    run: str = Run
+    detail: dict[str, Any]
+
+
+class Claim(Message):
+    run: str = Run
+    upload: Upload
+    claimed: bool
+
+
+class PreprocessRequest(Message):
+    run: str = Run
+    upload: Upload
+
+
+class Dataset(Message):
+    """The counts of a preprocessed upload; `lines_read` = `lines_rejected` + `lines_train` + `lines_validation`."""
+
+    lines_read: int
+    lines_rejected: int
+    lines_train: int
+    lines_validation: int
+    feature_dim: int
+    parts: list[str]
+    sha256: str
+
+
+class TrainingRequest(Message):
+    run: str = Run
+    feature_dim: int = Field(ge=1, le=10_000)
+
+
+class Training(Message):
+    job_name: str
+    poll_seconds: int
+
+
+class DeployRequest(Message):
+    run: str = Run
+    job_name: str
+
+
+class Endpoint(Message):
+    endpoint_name: str
+    max_concurrency: int
+    poll_seconds: int
+
+
+class ScoreRequest(Message):
+    run: str = Run
+    part: str = Part
+    endpoint_name: str
+
+
+class Scored(Message):
+    part: str
+    lines: int
+
+
+class ThresholdRequest(Message):
+    run: str = Run
+    upload: Upload
+    dataset: Dataset
+
+
+class Results(Message):
+    threshold: float
+    flagged: int
+    amount_at_stake: float
+
+
+class NotifyRequest(Message):
+    run: str = Run
+    upload: Upload
+
+
+class Notified(Message):
+    message_id: str
+
+
+class PromoteRequest(Message):
+    run: str = Run
+    endpoint_name: str
+
+
+class FormerModel(Message):
+    run: str = Run
+    endpoint_name: str
+
+
+class LiveModel(Message):
+    """`models/current.json`: what new lines are scored with, and which models were live before, newest first."""
+
+    run: str = Run
+    endpoint_name: str
+    encoder_key: str
+    threshold: float
+    promoted_at: str
+    former: list[FormerModel] = []
+
+
+class ReceiptRequest(Message):
+    run: str = Run
+    execution_arn: str
+    upload: Upload
+    dataset: Dataset
+    training: Training
+    endpoint: Endpoint
+
+
+class FailureReport(Message):
+    """The detail of Step Functions' status-change event; the state machine sends the same shape."""
+
+    run: str = Field(alias="name", pattern=r"^[^/\s]{1,80}$")
+    execution_arn: str = Field(alias="executionArn")
+    status: Literal["FAILED", "TIMED_OUT", "ABORTED"]
+    input: str | None = None
+    error: str | None = None
+    cause: str | None = None
+
+
+class Failure(Message):
+    error: str
+    cause: str

@@ -1,0 +1,55 @@
+"""One logger, tracer and metrics for all the functions, and the way every handler enters."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import BaseModel
+
+from suspicious_lines.aws import translate
+
+logger = Logger(log_uncaught_exceptions=False)
+tracer = Tracer()
+metrics = Metrics()
+
+Request = TypeVar("Request", bound=BaseModel)
+
+
+def entry_point(
+    model: type[Request],
+) -> Callable[[Callable[[Request], BaseModel]], Callable[[dict[str, Any], LambdaContext], dict[str, Any]]]:
+    """Makes `request -> answer` a Lambda handler.
+
+    The event is validated against `model`; the run is the correlation id of every log record; what boto3 raises leaves
+    as one of our errors, so that the state machine can tell what is worth a retry.
+    """
+
+    def decorate(handle: Callable[[Request], BaseModel]) -> Callable[[dict[str, Any], LambdaContext], dict[str, Any]]:
+        @tracer.capture_lambda_handler(capture_response=False)
+        @metrics.log_metrics(capture_cold_start_metric=True)
+        @logger.inject_lambda_context(clear_state=True)
+        @functools.wraps(handle)
+        def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+            request = model.model_validate(event)
+            logger.set_correlation_id(request.run)  # type: ignore[attr-defined]
+            try:
+                answer = handle(request)
+            except (ClientError, BotoCoreError) as error:
+                translated = translate(error)
+                logger.error("AWS call failed", error=type(translated).__name__, detail=str(translated))
+                raise translated from error
+            return answer.model_dump(mode="json")
+
+        return handler
+
+    return decorate
+
+
+def count(**counts: int) -> None:
+    """Adds counts to the function's metrics."""
+    for name, value in counts.items():
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)

@@ -1,0 +1,119 @@
+"""The receipt of a run: what went in, what came out, how long it took, what it cost, how it ended."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict, Field
+
+from suspicious_lines import store
+from suspicious_lines.aws import client
+from suspicious_lines.costs import Cost, estimate
+from suspicious_lines.layout import RunFiles
+from suspicious_lines.messages import Dataset, ReceiptRequest, Upload
+from suspicious_lines.settings import ReceiptSettings
+
+
+class Timings(BaseModel):
+    """Seconds by state (all its visits together), and the transitions, from the execution's history."""
+
+    started_at: datetime
+    seconds: float = Field(ge=0)
+    states: dict[str, float]
+    transitions: int = Field(ge=0)
+
+
+class Receipt(BaseModel):
+    """The document receipt.json; what a run did not reach is null."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run: str
+    execution_arn: str
+    status: Literal["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
+    input: Upload | None
+    sha256: str | None = None
+    counts: dict[str, int] | None = None
+    model: dict[str, str] | None = None
+    threshold: dict[str, Any] | None = None
+    timings: Timings
+    estimated_cost: Cost
+    error: str | None = None
+    cause: str | None = None
+    deleted: list[str] | None = Field(default=None, description="what the clean-up of a failed run deleted")
+
+
+def write_receipt(request: ReceiptRequest, settings: ReceiptSettings) -> Receipt:
+    """Writes the receipt of a run that succeeded: the last object of the run."""
+    files, bucket = RunFiles(request.run), settings.data_bucket
+    metrics = store.get_json(bucket, files.result("metrics.json"))
+    timings = read_timings(request.execution_arn)
+    job_name = request.training.job_name
+    receipt = Receipt(
+        run=request.run,
+        execution_arn=request.execution_arn,
+        status="SUCCEEDED",
+        input=request.upload,
+        sha256=request.dataset.sha256,
+        counts=_counts(request.dataset) | {"flagged": metrics["flagged"]},
+        model={"training_job": job_name, "endpoint": request.endpoint.endpoint_name, "encoder": files.encoder},
+        threshold=metrics["threshold"],
+        timings=timings,
+        estimated_cost=estimate(
+            timings.states, timings.transitions, training_seconds(job_name),
+            settings.training_instance_type, settings.endpoint_memory_mb,
+        ),
+    )  # fmt: skip
+    store.put_json(bucket, files.receipt, receipt.model_dump(mode="json"))
+    return receipt
+
+
+def _counts(dataset: Dataset) -> dict[str, int]:
+    return dataset.model_dump(include={"lines_read", "lines_rejected", "lines_train", "lines_validation"})
+
+
+def training_seconds(job_name: str) -> int:
+    """What SageMaker bills for the job; 0 where there is none."""
+    try:
+        job = client("sagemaker").describe_training_job(TrainingJobName=job_name)
+    except ClientError as error:
+        if "not found" in error.response["Error"].get("Message", "").lower():
+            return 0
+        raise
+    return job.get("BillableTimeInSeconds", 0)
+
+
+def read_timings(execution_arn: str) -> Timings:
+    """Adds up the execution's history so far."""
+    pages = client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=execution_arn)
+    return timings_of([event for page in pages for event in page["events"]])
+
+
+def timings_of(events: list[dict[str, Any]]) -> Timings:
+    """Seconds between each StateEntered and its StateExited; a state still open counts up to the last event.
+
+    Iterations of a Map run at once under the same names: the first open visit of a name is taken to end first, which
+    leaves their sum right.
+    """
+    open_visits: dict[str, list[datetime]] = {}
+    seconds: dict[str, float] = {}
+    transitions = 0
+    for event in events:
+        if "stateEnteredEventDetails" in event:
+            transitions += 1
+            open_visits.setdefault(event["stateEnteredEventDetails"]["name"], []).append(event["timestamp"])
+        elif "stateExitedEventDetails" in event:
+            name = event["stateExitedEventDetails"]["name"]
+            if open_visits.get(name):
+                entered = open_visits[name].pop(0)
+                seconds[name] = seconds.get(name, 0.0) + (event["timestamp"] - entered).total_seconds()
+    first, last = events[0]["timestamp"], events[-1]["timestamp"]
+    for name, visits in open_visits.items():
+        if visits:
+            seconds[name] = seconds.get(name, 0.0) + sum((last - entered).total_seconds() for entered in visits)
+    return Timings(
+        started_at=first,
+        seconds=round((last - first).total_seconds(), 3),
+        states={name: round(spent, 3) for name, spent in seconds.items()},
+        transitions=transitions,
+    )

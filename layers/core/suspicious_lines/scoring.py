@@ -1,0 +1,89 @@
+"""Scores one part of the validation lines by the endpoint: CSV in, JSON out, one score a line in the same order."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+from botocore.exceptions import ClientError
+
+from suspicious_lines import datasets, store
+from suspicious_lines.aws import client, error_code
+from suspicious_lines.errors import EndpointBusyError, ModelResponseError
+from suspicious_lines.layout import RunFiles
+from suspicious_lines.messages import Scored, ScoreRequest
+from suspicious_lines.settings import BucketSettings
+
+# Serverless endpoints take and give 4 MB. An answer holds about 30 bytes a line ({"score":1.2345678901234567},).
+MOST_REQUEST_BYTES = 4_000_000
+MOST_REQUEST_LINES = 100_000
+_BUSY_CODES = {"ThrottlingException", "ModelNotReadyException", "ServiceUnavailable", "InternalDependencyException"}
+
+Send = Callable[[bytes], bytes]
+
+
+def score_part(request: ScoreRequest, settings: BucketSettings) -> Scored:
+    """Scores a part and writes `line` and `score` beside it.
+
+    Raises:
+        EndpointBusyError: the endpoint is throttled or not awake.
+        ModelResponseError: the model failed, or its scores do not fit the lines.
+    """
+    files, bucket = RunFiles(request.run), settings.data_bucket
+    features = store.get_bytes(bucket, files.validation_features(request.part))
+    scores = score_features(features, lambda body: _invoke(request.endpoint_name, body))
+    lines = datasets.read_parquet(bucket, [files.validation_lines(request.part)], columns=["line"])["line"]
+    if len(lines) != len(scores):
+        raise ModelResponseError(f"{request.part} has {len(lines)} lines and {len(scores)} scores")
+    datasets.write_parquet(pd.DataFrame({"line": lines, "score": scores}), bucket, files.scores(request.part))
+    return Scored(part=request.part, lines=len(scores))
+
+
+def score_features(features: bytes, send: Send) -> list[float]:
+    """The scores of headerless CSV lines, sent in as few bodies as the payload limit allows.
+
+    Raises:
+        ModelResponseError: an answer is not JSON of scores, or has another count than its request.
+    """
+    scores: list[float] = []
+    for body in bodies(features):
+        answer = send(body)
+        try:
+            found = [float(entry["score"]) for entry in json.loads(answer)["scores"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelResponseError(f"the model answered {len(answer)} bytes that are not scores") from error
+        sent = body.count(b"\n")
+        if len(found) != sent:
+            raise ModelResponseError(f"the model answered {len(found)} scores for {sent} lines")
+        scores += found
+    return scores
+
+
+def bodies(
+    features: bytes, most_bytes: int = MOST_REQUEST_BYTES, most_lines: int = MOST_REQUEST_LINES
+) -> Iterator[bytes]:
+    """Cuts CSV at line ends into bodies within the limits; every line goes into exactly one, in order."""
+    body: list[bytes] = []
+    size = 0
+    for line in features.splitlines(keepends=True):
+        if body and (size + len(line) > most_bytes or len(body) == most_lines):
+            yield b"".join(body)
+            body, size = [], 0
+        body.append(line)
+        size += len(line)
+    if body:
+        yield b"".join(body)
+
+
+def _invoke(endpoint_name: str, body: bytes) -> bytes:
+    try:
+        answer = client("sagemaker-runtime").invoke_endpoint(
+            EndpointName=endpoint_name, ContentType="text/csv", Accept="application/json", Body=body
+        )
+    except ClientError as error:
+        code = error_code(error)
+        if code in _BUSY_CODES:
+            raise EndpointBusyError(f"{endpoint_name}: {code}") from error
+        if code == "ModelError":
+            raise ModelResponseError(f"{endpoint_name}: {error.response['Error'].get('Message', '')}") from error
+        raise
+    return answer["Body"].read()

@@ -1,0 +1,83 @@
+"""Settings of the functions: read once from the environment at cold start and validated."""
+
+import os
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from suspicious_lines.errors import SettingsError
+
+# SageMaker's names end at 63 characters; prefix + run's part (22) must fit.
+ResourcePrefix = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,39}$")]
+
+
+class Settings(BaseModel):
+    """Base of all the settings: a field `data_bucket` is the environment variable `DATA_BUCKET`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The settings of this process.
+
+        Raises:
+            SettingsError: naming every variable that is missing or does not fit.
+        """
+        given = {name: os.environ[name.upper()] for name in cls.model_fields if name.upper() in os.environ}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            faults = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+            raise SettingsError(f"The function's environment is wrong: {faults}") from error
+
+
+class BucketSettings(Settings):
+    data_bucket: str = Field(min_length=3)
+
+
+class ClaimSettings(Settings):
+    claim_table: str = Field(min_length=3)
+
+
+class PreprocessSettings(BucketSettings):
+    split_seed: int = Field(ge=0, le=2**32 - 1)
+    lines_per_part: int = Field(ge=100, le=20_000)
+
+
+class TrainingSettings(BucketSettings):
+    resource_prefix: ResourcePrefix
+    training_role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
+    training_instance_type: str
+    training_max_runtime_seconds: int = Field(ge=60, le=10_800)
+    num_trees: int = Field(ge=50, le=1000)
+    num_samples_per_tree: int = Field(ge=1, le=2048)
+    poll_seconds: int = Field(ge=1, le=300)
+    aws_region: str
+
+
+class HostingSettings(Settings):
+    resource_prefix: ResourcePrefix
+    training_role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
+    endpoint_memory_mb: int = Field(ge=1024, le=6144, multiple_of=1024)
+    endpoint_max_concurrency: int = Field(ge=1, le=200)
+    poll_seconds: int = Field(ge=1, le=300)
+    aws_region: str
+
+
+class ThresholdSettings(BucketSettings):
+    review_budget: int = Field(ge=1, le=100_000)
+
+
+class NotifySettings(BucketSettings):
+    reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
+
+
+class ReceiptSettings(BucketSettings):
+    training_instance_type: str
+    endpoint_memory_mb: int = Field(ge=1024, le=6144)
+
+
+class FailureSettings(ReceiptSettings, ClaimSettings):
+    resource_prefix: ResourcePrefix
+    reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
+    operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")

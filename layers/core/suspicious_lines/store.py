@@ -1,0 +1,66 @@
+"""Objects of the data bucket, by boto3: JSON, text and bytes. The Parquet ones are awswrangler's, in datasets.py."""
+
+import json
+from typing import Any, BinaryIO
+
+from botocore.exceptions import ClientError
+
+from suspicious_lines.aws import client, error_code
+from suspicious_lines.errors import InvalidUploadError
+from suspicious_lines.messages import Upload
+
+
+def open_upload(upload: Upload) -> BinaryIO:
+    """The claimed version's bytes as a stream.
+
+    Raises:
+        InvalidUploadError: the object or this version of it is gone.
+    """
+    version = {"VersionId": upload.version_id} if upload.version_id else {}
+    try:
+        return client("s3").get_object(Bucket=upload.bucket, Key=upload.key, **version)["Body"]
+    except ClientError as error:
+        if error_code(error) in {"NoSuchKey", "NoSuchVersion", "404"}:
+            raise InvalidUploadError(
+                upload.key, "the file was deleted before it could be read", "Drop it again."
+            ) from error
+        raise
+
+
+def get_bytes(bucket: str, key: str) -> bytes:
+    return client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+def get_json(bucket: str, key: str) -> Any:
+    return json.loads(get_bytes(bucket, key))
+
+
+def get_with_etag(bucket: str, key: str) -> tuple[bytes, str] | None:
+    """An object and its ETag, or None where there is no such object."""
+    try:
+        answer = client("s3").get_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error_code(error) in {"NoSuchKey", "404"}:
+            return None
+        raise
+    return answer["Body"].read(), answer["ETag"]
+
+
+def put(bucket: str, key: str, body: bytes | str, content_type: str) -> None:
+    client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
+
+
+def put_json(bucket: str, key: str, document: Any) -> None:
+    put(bucket, key, json.dumps(document, ensure_ascii=False, indent=2) + "\n", "application/json")
+
+
+def replace(bucket: str, key: str, body: str, etag: str | None) -> bool:
+    """Writes an object only if it is still the version with `etag` (None: only if there is none yet)."""
+    condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+    try:
+        client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json", **condition)
+    except ClientError as error:
+        if error_code(error) in {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}:
+            return False
+        raise
+    return True

@@ -1,0 +1,82 @@
+"""The training job of a run: the built-in Random Cut Forest on its train features."""
+
+import functools
+import json
+from importlib.resources import files
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from suspicious_lines.aws import client, error_code
+from suspicious_lines.errors import SettingsError
+from suspicious_lines.layout import RunFiles, resource_name
+from suspicious_lines.messages import Training, TrainingRequest
+from suspicious_lines.settings import TrainingSettings
+
+CSV_WITHOUT_LABEL = "text/csv;label_size=0"
+
+
+@functools.cache
+def _images() -> dict[str, Any]:
+    return json.loads(files("suspicious_lines").joinpath("rcf_images.json").read_text())
+
+
+def image_uri(region: str) -> str:
+    """The built-in Random Cut Forest image of a region.
+
+    Raises:
+        SettingsError: AWS publishes no such image there.
+    """
+    images = _images()
+    account = images["registries"].get(region)
+    if account is None:
+        raise SettingsError(f"SageMaker has no built-in Random Cut Forest in {region}: deploy to another region")
+    suffix = images["dns_suffix"].get(region, "amazonaws.com")
+    return f"{account}.dkr.ecr.{region}.{suffix}/{images['repository']}:{images['tag']}"
+
+
+def training_job(request: TrainingRequest, settings: TrainingSettings) -> dict[str, Any]:
+    """The CreateTrainingJob request of a run."""
+    files, bucket = RunFiles(request.run), settings.data_bucket
+    return {
+        "TrainingJobName": resource_name(settings.resource_prefix, request.run),
+        "AlgorithmSpecification": {"TrainingImage": image_uri(settings.aws_region), "TrainingInputMode": "File"},
+        "RoleArn": settings.training_role_arn,
+        "HyperParameters": {
+            "feature_dim": str(request.feature_dim),
+            "num_trees": str(settings.num_trees),
+            "num_samples_per_tree": str(settings.num_samples_per_tree),
+        },
+        "InputDataConfig": [
+            {
+                "ChannelName": "train",
+                "ContentType": CSV_WITHOUT_LABEL,
+                "DataSource": {
+                    "S3DataSource": {
+                        "S3DataType": "S3Prefix",
+                        "S3Uri": f"s3://{bucket}/{files.train_features}",
+                        "S3DataDistributionType": "ShardedByS3Key",
+                    }
+                },
+            }
+        ],
+        "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/{files.model}"},
+        "ResourceConfig": {
+            "InstanceType": settings.training_instance_type,
+            "InstanceCount": 1,
+            "VolumeSizeInGB": 10,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": settings.training_max_runtime_seconds},
+        "Tags": [{"Key": "suspicious-lines:run", "Value": request.run}],
+    }
+
+
+def start_training(request: TrainingRequest, settings: TrainingSettings) -> Training:
+    """Starts the run's training job, or finds it started by an earlier try."""
+    job = training_job(request, settings)
+    try:
+        client("sagemaker").create_training_job(**job)
+    except ClientError as error:
+        if error_code(error) != "ResourceInUse":
+            raise
+    return Training(job_name=job["TrainingJobName"], poll_seconds=settings.poll_seconds)
