@@ -5,7 +5,8 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from botocore.parsers import ResponseParserError
 
 from suspicious_lines.errors import AwsRefusedError, AwsUnavailableError, QuotaExceededError
 
@@ -44,7 +45,7 @@ def error_code(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "")
 
 
-def translate(error: ClientError | BotoCoreError) -> Exception:
+def translate(error: ClientError | BotoCoreError | ResponseParserError) -> Exception:
     """The error of our vocabulary that says whether `error` is worth a retry."""
     if isinstance(error, ClientError):
         code = error_code(error)
@@ -55,6 +56,6 @@ def translate(error: ClientError | BotoCoreError) -> Exception:
         if code in _BUSY_CODES or status >= 500 or status == 429:
             return AwsUnavailableError(text)
         return AwsRefusedError(text)
-    if isinstance(error, HTTPClientError):
+    if isinstance(error, ConnectionError | HTTPClientError | ResponseParserError):
         return AwsUnavailableError(str(error))
     return AwsRefusedError(str(error))

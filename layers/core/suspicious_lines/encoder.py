@@ -141,7 +141,8 @@ class Encoder:
         columns: dict[str, Any] = {}
         for column in CATEGORIES:
             names = np.array([*self.categories[column], None], dtype=object)
-            columns[column] = names[encoded[:, start : start + len(names)].argmax(axis=1)]
+            codes = encoded[:, start : start + len(names)].argmax(axis=1)
+            columns[column] = pd.Series(names[codes], dtype=object)
             start += len(names)
         lines = pd.DataFrame(columns)
         peers, rates = self.minutes.of(lines), self.fee.of(lines)

@@ -1,6 +1,7 @@
 """One logger, tracer and metrics for all the functions, and the way every handler enters."""
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -8,11 +9,13 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 from pydantic import BaseModel
 
 from suspicious_lines.aws import translate
 
-logger = Logger(log_uncaught_exceptions=False)
+logger = Logger()
+logging.getLogger("botocore").setLevel(logging.WARNING)
 tracer = Tracer()
 metrics = Metrics()
 
@@ -30,7 +33,6 @@ def entry_point(
 
     def decorate(handle: Callable[[Request], BaseModel]) -> Callable[[dict[str, Any], LambdaContext], dict[str, Any]]:
         @tracer.capture_lambda_handler(capture_response=False)
-        @metrics.log_metrics(capture_cold_start_metric=True)
         @logger.inject_lambda_context(clear_state=True)
         @functools.wraps(handle)
         def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def entry_point(
             logger.set_correlation_id(request.run)  # type: ignore[attr-defined]
             try:
                 answer = handle(request)
-            except (ClientError, BotoCoreError) as error:
+            except (ClientError, BotoCoreError, ResponseParserError) as error:
                 translated = translate(error)
                 logger.error("AWS call failed", error=type(translated).__name__, detail=str(translated))
                 raise translated from error
@@ -50,6 +52,7 @@ def entry_point(
 
 
 def count(**counts: int) -> None:
-    """Adds counts to the function's metrics."""
+    """Writes counts to the function's log as CloudWatch metrics (embedded metric format)."""
     for name, value in counts.items():
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    metrics.flush_metrics()

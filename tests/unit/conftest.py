@@ -1,0 +1,104 @@
+"""Unit tests open no socket; AWS is moto, in the process."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import boto3
+import pytest
+from moto import mock_aws
+from pytest_socket import disable_socket
+
+from suspicious_lines import aws
+
+ROOT = Path(__file__).parents[2]
+BUCKET = "suspicious-lines-data-000000000000-us-east-1"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
+    "POWERTOOLS_TRACE_DISABLED": "true",
+    "POWERTOOLS_METRICS_NAMESPACE": "SuspiciousLines",
+    "POWERTOOLS_SERVICE_NAME": "suspicious-lines",
+    "DATA_BUCKET": BUCKET,
+    "RESOURCE_PREFIX": "suspicious-lines",
+    "CLAIM_TABLE": "claims",
+    "SPLIT_SEED": "1",
+    "LINES_PER_PART": "5000",
+    "TRAINING_ROLE_ARN": "arn:aws:iam::000000000000:role/suspicious-lines-sagemaker",
+    "TRAINING_INSTANCE_TYPE": "ml.m5.large",
+    "TRAINING_MAX_RUNTIME_SECONDS": "3600",
+    "NUM_TREES": "100",
+    "NUM_SAMPLES_PER_TREE": "256",
+    "POLL_SECONDS": "20",
+    "ENDPOINT_MEMORY_MB": "2048",
+    "ENDPOINT_MAX_CONCURRENCY": "5",
+    "REVIEW_BUDGET": "200",
+    "REVIEWERS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:reviewers",
+    "OPERATORS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:operators",
+}
+# Powertools reads the environment when the library is imported.
+os.environ.update(ENVIRONMENT)
+
+
+@pytest.fixture(autouse=True)
+def _closed_environment(monkeypatch):
+    disable_socket(allow_unix_socket=True)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def cloud(monkeypatch):
+    """moto's S3, DynamoDB, SNS and SageMaker, with what the template creates."""
+    monkeypatch.setenv("MOTO_ACCOUNT_ID", "000000000000")
+    aws.client.cache_clear()
+    with mock_aws():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket=BUCKET)
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        dynamodb = boto3.client("dynamodb")
+        dynamodb.create_table(
+            TableName="claims",
+            AttributeDefinitions=[{"AttributeName": "upload", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "upload", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        sqs, sns = boto3.client("sqs"), boto3.client("sns")
+        queues = {}
+        for topic in ("reviewers", "operators"):
+            monkeypatch.setenv(f"{topic.upper()}_TOPIC_ARN", sns.create_topic(Name=topic)["TopicArn"])
+            queues[topic] = sqs.create_queue(QueueName=topic)["QueueUrl"]
+            arn = sqs.get_queue_attributes(QueueUrl=queues[topic], AttributeNames=["QueueArn"])["Attributes"][
+                "QueueArn"
+            ]
+            sns.subscribe(TopicArn=f"arn:aws:sns:us-east-1:000000000000:{topic}", Protocol="sqs", Endpoint=arn)
+        yield SimpleNamespace(s3=s3, dynamodb=dynamodb, sqs=sqs, queues=queues, sagemaker=boto3.client("sagemaker"))
+    aws.client.cache_clear()
+
+
+@pytest.fixture
+def load_handler():
+    """Imports functions/<name>/app.py afresh, so that it reads this test's environment, and returns its handler."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(f"{name}_app", ROOT / "functions" / name / "app.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        return module.handler
+
+    return load
+
+
+@pytest.fixture
+def context():
+    return SimpleNamespace(
+        function_name="test",
+        memory_limit_in_mb=256,
+        invoked_function_arn="arn:aws:lambda:us-east-1:000000000000:function:test",
+        aws_request_id="00000000-0000-0000-0000-000000000000",
+    )

@@ -1,0 +1,76 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from conftest import BUCKET
+from suspicious_lines import failures, store
+from suspicious_lines.claims import claim
+from suspicious_lines.messages import FailureReport, Upload
+from suspicious_lines.receipts import Receipt, Timings
+from suspicious_lines.settings import FailureSettings
+
+DETAIL = {
+    "bucket": {"name": BUCKET},
+    "object": {"key": "incoming/x.csv", "etag": "e", "size": 1, "version-id": "v"},
+}
+UPLOAD = Upload.from_detail(DETAIL)
+
+
+@pytest.fixture
+def deleted(monkeypatch):
+    names = []
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    timings = Timings(started_at=now, seconds=1, states={"Preprocess": 1.0}, transitions=2)
+    monkeypatch.setattr(failures, "read_timings", lambda arn: timings)
+    monkeypatch.setattr(failures, "delete_endpoint", lambda name: names.append(name) or ["endpoint"])
+    monkeypatch.setattr(failures, "_stop_job", lambda name: [])
+    monkeypatch.setattr(failures, "training_seconds", lambda name: 0)
+    return names
+
+
+def report(error="AwsRefusedError", cause='{"errorMessage": "no permission", "errorType": "x"}', status="FAILED"):
+    given = {"name": "run", "executionArn": "arn", "status": status, "error": error, "cause": cause}
+    return failures.report_failure(FailureReport(**given, input=json.dumps(DETAIL)), FailureSettings.from_environment())
+
+
+def messages(cloud, topic):
+    found = cloud.sqs.receive_message(QueueUrl=cloud.queues[topic], MaxNumberOfMessages=10).get("Messages", [])
+    return [json.loads(message["Body"]) for message in found]
+
+
+def test_a_failure_cleans_up_releases_the_claim_and_tells_operators(cloud, deleted):
+    claim("claims", UPLOAD, "run")
+    assert report().cause == "no permission"
+    assert len(deleted) == 1
+    assert claim("claims", UPLOAD, "another-run")
+    (message,) = messages(cloud, "operators")
+    assert message["Subject"] == "Run failed: AwsRefusedError on incoming/x.csv"
+    assert "no permission" in message["Message"]
+    assert messages(cloud, "reviewers") == []
+    receipt = Receipt.model_validate_json(store.get_bytes(BUCKET, "runs/run/receipt.json"))
+    assert (receipt.status, receipt.deleted, receipt.input) == ("FAILED", ["endpoint"], UPLOAD)
+
+
+def test_a_bad_file_is_told_to_those_who_drop_files_too(cloud, deleted):
+    report("InvalidUploadError", '{"errorMessage": "incoming/x.csv, line 3, column Fee: is empty. Mend it."}')
+    (message,) = messages(cloud, "reviewers")
+    assert message["Subject"] == "Please mend and drop again: incoming/x.csv"
+    assert "line 3, column Fee" in message["Message"]
+    assert len(messages(cloud, "operators")) == 1
+
+
+def test_a_failure_is_reported_once(cloud, deleted):
+    assert report() == report()
+    assert len(messages(cloud, "operators")) == 1
+
+
+def test_an_aborted_run_has_no_error_of_its_own(cloud, deleted):
+    assert report(None, None, "ABORTED").error == "ABORTED"
+    assert Receipt.model_validate_json(store.get_bytes(BUCKET, "runs/run/receipt.json")).status == "ABORTED"
+
+
+def test_a_live_model_is_no_leftover(cloud, deleted, monkeypatch):
+    monkeypatch.setattr(failures, "live_run", lambda bucket: "run")
+    report()
+    assert deleted == []

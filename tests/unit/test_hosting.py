@@ -1,0 +1,92 @@
+import pytest
+from botocore.exceptions import ClientError
+
+from suspicious_lines import hosting
+from suspicious_lines.errors import EndpointBusyError
+from suspicious_lines.hosting import delete_endpoint, deploy_endpoint
+from suspicious_lines.layout import resource_name
+from suspicious_lines.messages import DeployRequest
+from suspicious_lines.settings import HostingSettings
+
+NAME = resource_name("suspicious-lines", "run")
+
+
+class SageMaker:
+    """Remembers what exists and answers as SageMaker does."""
+
+    def __init__(self, status="InService"):
+        self.existing = {}
+        self.status = status
+        self.updated = []
+
+    def describe_training_job(self, TrainingJobName):
+        return {"ModelArtifacts": {"S3ModelArtifacts": f"s3://bucket/{TrainingJobName}/output/model.tar.gz"}}
+
+    def describe_endpoint(self, EndpointName):
+        return {"EndpointStatus": self.status}
+
+    def update_endpoint(self, EndpointName, EndpointConfigName):
+        self.updated.append(EndpointName)
+
+    def __getattr__(self, operation):
+        verb, what = operation.split("_", 1)
+
+        def call(**request):
+            if verb == "create":
+                if what in self.existing:
+                    raise self._error(f"Cannot create already existing {what}")
+                self.existing[what] = request
+            elif what not in self.existing:
+                raise self._error(f"Could not find {what}")
+            elif self.status == "Updating" and what == "endpoint":
+                raise self._error("Cannot delete in-progress endpoint")
+            else:
+                del self.existing[what]
+
+        return call
+
+    @staticmethod
+    def _error(message):
+        return ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "x")
+
+
+@pytest.fixture
+def sagemaker(monkeypatch):
+    fake = SageMaker()
+    monkeypatch.setattr(hosting, "client", lambda service: fake)
+    return fake
+
+
+def deploy():
+    return deploy_endpoint(DeployRequest(run="run", job_name="job"), HostingSettings.from_environment())
+
+
+def test_the_endpoint_serves_the_runs_own_model_serverless(sagemaker):
+    assert deploy().endpoint_name == NAME
+    assert sagemaker.existing["model"]["PrimaryContainer"]["ModelDataUrl"].endswith("job/output/model.tar.gz")
+    (variant,) = sagemaker.existing["endpoint_config"]["ProductionVariants"]
+    assert variant["ServerlessConfig"] == {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
+    assert {request.get("EndpointName", NAME) for request in sagemaker.existing.values()} == {NAME}
+
+
+@pytest.mark.parametrize(("status", "updates"), [("InService", []), ("Creating", []), ("Failed", [NAME])])
+def test_a_retry_finds_what_it_made_and_updates_only_what_failed(sagemaker, status, updates):
+    deploy()
+    sagemaker.status = status
+    deploy()
+    assert sagemaker.updated == updates
+
+
+def test_delete_takes_all_three_and_may_be_repeated(sagemaker):
+    deploy()
+    assert delete_endpoint(NAME) == ["endpoint", "endpoint configuration", "model"]
+    assert sagemaker.existing == {}
+    assert delete_endpoint(NAME) == []
+
+
+def test_a_changing_endpoint_is_deleted_later(sagemaker):
+    deploy()
+    sagemaker.status = "Updating"
+    with pytest.raises(EndpointBusyError):
+        delete_endpoint(NAME)
+    assert set(sagemaker.existing) == {"endpoint", "endpoint_config", "model"}

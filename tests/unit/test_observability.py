@@ -1,0 +1,67 @@
+import json
+import sys
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
+from botocore.parsers import ResponseParserError
+from pydantic import ValidationError
+
+from suspicious_lines.errors import AwsRefusedError, AwsUnavailableError, QuotaExceededError
+from suspicious_lines.messages import PromoteRequest
+from suspicious_lines.observability import count, entry_point, logger
+
+
+def client_error(code, status=400):
+    response = {"Error": {"Code": code, "Message": "told"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "Operation")
+
+
+@pytest.mark.parametrize(
+    ("raised", "leaves"),
+    [
+        (client_error("ThrottlingException"), AwsUnavailableError),
+        (client_error("Whatever", 503), AwsUnavailableError),
+        (client_error("SlowDown", 503), AwsUnavailableError),
+        (ConnectTimeoutError(endpoint_url="https://x"), AwsUnavailableError),
+        (ResponseParserError("cut off"), AwsUnavailableError),
+        (client_error("ResourceLimitExceeded"), QuotaExceededError),
+        (client_error("AccessDenied", 403), AwsRefusedError),
+        (NoCredentialsError(), AwsRefusedError),
+    ],
+)
+def test_aws_errors_leave_under_the_names_the_state_machine_knows(context, raised, leaves):
+    @entry_point(PromoteRequest)
+    def handler(request):
+        raise raised
+
+    with pytest.raises(leaves) as left:
+        handler({"run": "run", "endpoint_name": "endpoint"}, context)
+    assert type(left.value) is leaves
+
+
+def test_every_record_carries_the_run(context, capsys, monkeypatch):
+    monkeypatch.setattr(logger.registered_handler, "stream", sys.stdout)
+
+    @entry_point(PromoteRequest)
+    def handler(request):
+        logger.info("Working")
+        count(LinesRead=7)
+        return request
+
+    assert handler({"run": "run-7", "endpoint_name": "endpoint"}, context) == {
+        "run": "run-7",
+        "endpoint_name": "endpoint",
+    }
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["correlation_id"] for record in records if "message" in record] == ["run-7"]
+    assert [record["LinesRead"] for record in records if "_aws" in record] == [[7.0]]
+
+
+def test_a_refused_event_does_not_show_its_values(context):
+    @entry_point(PromoteRequest)
+    def handler(request):
+        return request
+
+    with pytest.raises(ValidationError) as refused:
+        handler({"run": "a/b", "endpoint_name": "secret-value"}, context)
+    assert "a/b" not in str(refused.value)

@@ -1,0 +1,49 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from suspicious_lines.costs import estimate
+from suspicious_lines.receipts import timings_of
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def entered(name, at):
+    return {"timestamp": START + timedelta(seconds=at), "stateEnteredEventDetails": {"name": name}}
+
+
+def exited(name, at):
+    return {"timestamp": START + timedelta(seconds=at), "stateExitedEventDetails": {"name": name}}
+
+
+def test_timings_add_up_visits_and_count_transitions():
+    events = [
+        {"timestamp": START, "type": "ExecutionStarted"},
+        entered("Preprocess", 0), exited("Preprocess", 4),
+        entered("WaitForTraining", 4), exited("WaitForTraining", 5),
+        entered("WaitForTraining", 6), exited("WaitForTraining", 8),
+    ]  # fmt: skip
+    timings = timings_of(events)
+    assert timings.states == {"Preprocess": 4.0, "WaitForTraining": 3.0}
+    assert (timings.seconds, timings.transitions) == (8.0, 3)
+
+
+def test_iterations_at_once_and_an_open_state_are_counted():
+    events = [
+        entered("ScoreLines", 0), entered("ScoreLines", 1), exited("ScoreLines", 5), exited("ScoreLines", 7),
+        entered("WriteReceipt", 7), {"timestamp": START + timedelta(seconds=9), "type": "TaskScheduled"},
+    ]  # fmt: skip
+    assert timings_of(events).states == {"ScoreLines": 11.0, "WriteReceipt": 2.0}
+
+
+def test_cost_is_the_sum_of_its_parts_from_the_price_table():
+    cost = estimate({"Preprocess": 10.0, "WaitForTraining": 200.0, "ScoreLines": 5.0}, 40, 180, "ml.m5.large", 2048)
+    assert cost.training == pytest.approx(180 / 3600 * 0.115)
+    assert cost.functions == pytest.approx(15 * 2 * 0.0000166667, rel=1e-3)
+    assert cost.inference == pytest.approx(5 * 2 * 0.00002)
+    assert cost.state_machine == pytest.approx(40 * 0.000025)
+    assert cost.total == pytest.approx(cost.training + cost.functions + cost.inference + cost.state_machine, abs=2e-6)
+
+
+def test_an_instance_without_a_price_is_not_guessed():
+    assert estimate({}, 0, 60, "ml.c6i.large", 2048).training is None
