@@ -45,12 +45,17 @@ def error_code(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "")
 
 
+def error_message(error: ClientError) -> str:
+    """Its message; throttled invocations have none."""
+    return error.response.get("Error", {}).get("Message") or ""
+
+
 def translate(error: ClientError | BotoCoreError | ResponseParserError) -> Exception:
     """The error of our vocabulary that says whether `error` is worth a retry."""
     if isinstance(error, ClientError):
         code = error_code(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        text = f"{error.operation_name}: {code}: {error.response.get('Error', {}).get('Message', '')}"
+        text = f"{error.operation_name}: {code}: {error_message(error)}"
         if code in _QUOTA_CODES:
             return QuotaExceededError(text)
         if code in _BUSY_CODES or status >= 500 or status == 429:

@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from suspicious_lines import claims, store
-from suspicious_lines.aws import client
+from suspicious_lines.aws import client, error_message
 from suspicious_lines.costs import estimate
 from suspicious_lines.hosting import delete_endpoint
 from suspicious_lines.layout import RunFiles, resource_name
@@ -96,7 +96,7 @@ def _found(describe: Any, **request: str) -> dict[str, Any] | None:
     try:
         return describe(**request)
     except ClientError as error:
-        message = error.response["Error"].get("Message", "").lower()
+        message = error_message(error).lower()
         if "could not find" in message or "not found" in message:
             return None
         raise

@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from suspicious_lines.aws import client, error_code
+from suspicious_lines.aws import client, error_code, error_message
 from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.layout import resource_name
 from suspicious_lines.messages import DeployRequest, Endpoint
@@ -16,7 +16,7 @@ VARIANT = "forest"
 
 
 def deploy_endpoint(request: DeployRequest, settings: HostingSettings) -> Endpoint:
-    """Creates the run's endpoint, or updates it where an earlier try made it; it is not InService yet on return."""
+    """Creates the run's endpoint, or finds what an earlier try made of it; it is not InService yet on return."""
     sagemaker = client("sagemaker")
     name = resource_name(settings.resource_prefix, request.run)
     tags = [{"Key": "suspicious-lines:run", "Value": request.run}]
@@ -42,10 +42,12 @@ def deploy_endpoint(request: DeployRequest, settings: HostingSettings) -> Endpoi
         ProductionVariants=[{"VariantName": VARIANT, "ModelName": name, "ServerlessConfig": serverless}],
         Tags=tags,
     )
-    if not _unless_exists(sagemaker.create_endpoint, EndpointName=name, EndpointConfigName=name, Tags=tags):
-        status = sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]
-        if status not in {"Creating", "Updating", "InService"}:
-            sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=name)
+    endpoint = {"EndpointName": name, "EndpointConfigName": name, "Tags": tags}
+    exists = not _unless_exists(sagemaker.create_endpoint, **endpoint)
+    if exists and sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Failed":
+        # A failed endpoint takes no update.
+        sagemaker.delete_endpoint(EndpointName=name)
+        sagemaker.create_endpoint(**endpoint)
     return Endpoint(
         endpoint_name=name,
         max_concurrency=settings.endpoint_max_concurrency,
@@ -58,7 +60,7 @@ def _unless_exists(create: Callable[..., Any], **request: Any) -> bool:
     try:
         create(**request)
     except ClientError as error:
-        if "already exist" not in error.response["Error"].get("Message", ""):
+        if "already exist" not in error_message(error):
             raise
         return False
     return True
@@ -81,7 +83,7 @@ def delete_endpoint(name: str) -> list[str]:
         try:
             delete(**{parameter: name})
         except ClientError as error:
-            message = error.response["Error"].get("Message", "")
+            message = error_message(error)
             if "Could not find" in message:
                 continue
             if "in-progress" in message or error_code(error) == "ResourceInUse":

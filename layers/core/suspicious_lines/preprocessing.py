@@ -65,7 +65,8 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
     for number, part in enumerate(_parts(validation, settings.lines_per_part)):
         parts.append(part_name(number))
         store.put(bucket, files.validation_features(parts[-1]), features_csv(encoder, part), "text/csv")
-        datasets.write_parquet(part, bucket, files.validation_lines(parts[-1]))
+        table = pa.Table.from_pandas(part, preserve_index=False)
+        datasets.write_part(table, bucket, files.validation_lines(parts[-1]))
     return Dataset(
         lines_read=lines.read,
         lines_rejected=len(lines.refused),

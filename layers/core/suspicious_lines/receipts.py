@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field
 
 from suspicious_lines import store
-from suspicious_lines.aws import client
+from suspicious_lines.aws import client, error_message
 from suspicious_lines.costs import Cost, estimate
 from suspicious_lines.layout import RunFiles
 from suspicious_lines.messages import Dataset, ReceiptRequest, Upload
@@ -77,7 +77,7 @@ def training_seconds(job_name: str) -> int:
     try:
         job = client("sagemaker").describe_training_job(TrainingJobName=job_name)
     except ClientError as error:
-        if "not found" in error.response["Error"].get("Message", "").lower():
+        if "not found" in error_message(error).lower():
             return 0
         raise
     return job.get("BillableTimeInSeconds", 0)

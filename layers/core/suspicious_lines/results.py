@@ -27,8 +27,8 @@ def write_results(request: ThresholdRequest, settings: ThresholdSettings) -> Res
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
     parts = request.dataset.parts
-    lines = datasets.read_parquet(bucket, [files.validation_lines(part) for part in parts])
-    scores = datasets.read_parquet(bucket, [files.scores(part) for part in parts])
+    lines = datasets.read_dataset(bucket, [files.validation_lines(part) for part in parts])
+    scores = datasets.read_dataset(bucket, [files.scores(part) for part in parts])
     if not lines["line"].equals(scores["line"]):
         raise ModelResponseError("the scores are not those of the validation lines")
     encoder = Encoder.from_json(store.get_bytes(bucket, files.encoder).decode())
@@ -39,7 +39,7 @@ def write_results(request: ThresholdRequest, settings: ThresholdSettings) -> Res
     flagged = flagged.assign(threshold=threshold.value, reason=reasons(encoder, flagged))
     metrics = measure(scored, threshold, encoder.unknown(lines), request.dataset)
 
-    datasets.write_parquet(scored, bucket, files.result("scored_lines.parquet"))
+    datasets.write_dataset(scored, bucket, files.result("scored_lines.parquet"))
     store.put(bucket, files.result("suspicious_lines.csv"), flagged_csv(flagged), "text/csv; charset=utf-8")
     page = report_html(request.upload.key, flagged, metrics)
     store.put(bucket, files.result("report.html"), page, "text/html; charset=utf-8")

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Callable, Iterator
 
-import pandas as pd
+import pyarrow as pa
 from botocore.exceptions import ClientError
 
 from suspicious_lines import datasets, store
-from suspicious_lines.aws import client, error_code
+from suspicious_lines.aws import client, error_code, error_message
 from suspicious_lines.errors import EndpointBusyError, ModelResponseError
 from suspicious_lines.layout import RunFiles
 from suspicious_lines.messages import Scored, ScoreRequest
@@ -31,10 +31,10 @@ def score_part(request: ScoreRequest, settings: BucketSettings) -> Scored:
     files, bucket = RunFiles(request.run), settings.data_bucket
     features = store.get_bytes(bucket, files.validation_features(request.part))
     scores = score_features(features, lambda body: _invoke(request.endpoint_name, body))
-    lines = datasets.read_parquet(bucket, [files.validation_lines(request.part)], columns=["line"])["line"]
+    lines = datasets.read_part(bucket, files.validation_lines(request.part), columns=["line"])["line"]
     if len(lines) != len(scores):
         raise ModelResponseError(f"{request.part} has {len(lines)} lines and {len(scores)} scores")
-    datasets.write_parquet(pd.DataFrame({"line": lines, "score": scores}), bucket, files.scores(request.part))
+    datasets.write_part(pa.table({"line": lines, "score": pa.array(scores)}), bucket, files.scores(request.part))
     return Scored(part=request.part, lines=len(scores))
 
 
@@ -84,6 +84,6 @@ def _invoke(endpoint_name: str, body: bytes) -> bytes:
         if code in _BUSY_CODES:
             raise EndpointBusyError(f"{endpoint_name}: {code}") from error
         if code == "ModelError":
-            raise ModelResponseError(f"{endpoint_name}: {error.response['Error'].get('Message', '')}") from error
+            raise ModelResponseError(f"{endpoint_name}: {error_message(error)}") from error
         raise
     return answer["Body"].read()

@@ -1,0 +1,1 @@
+"""The embedded AWS and the SageMaker engine for laptops and tests; never deployed."""

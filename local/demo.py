@@ -1,0 +1,120 @@
+"""The main job from upload to e-mail on the embedded AWS, with a summary of what came out."""
+
+import csv
+import io
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from .activities import generate, write_csv
+from .cloud import Cloud
+from .follow import Outcome, find_execution, follow
+
+HOME = Path(".local")
+SAMPLE = Path("data/activities.csv")
+RESULTS = HOME / "results"
+KEY = "incoming/activities.csv"
+PARAMETERS = {
+    "PollSeconds": "1",
+    "ReviewersEmail": "reviewers@example.com",
+    "OperatorsEmail": "operators@example.com",
+}
+_MAIL_SECONDS = 10
+
+
+def main() -> int:
+    """Runs the demo; 0 only if the execution succeeded and the e-mail arrived."""
+    console = Console(highlight=False, soft_wrap=True)
+    began = time.monotonic()
+    parts: dict[str, float] = {}
+    if not SAMPLE.exists():
+        SAMPLE.parent.mkdir(parents=True, exist_ok=True)
+        write_csv(generate(), SAMPLE)
+        parts["sample data made"] = time.monotonic() - began
+    started = time.monotonic()
+    with Cloud(HOME, port=0, engine_port=0, parameters=PARAMETERS) as cloud:
+        parts["AWS up and stack deployed"] = time.monotonic() - started
+        console.print(f"{SAMPLE} -> s3://{cloud.outputs['DataBucketName']}/{KEY}", soft_wrap=True)
+        started = time.monotonic()
+        outcome = _drop(cloud, console)
+        parts["upload to end of the run"] = time.monotonic() - started
+        _download(cloud, outcome.name)
+        mail = _mail(cloud)
+    parts["everything"] = time.monotonic() - began
+    if outcome.status != "SUCCEEDED" or mail is None:
+        console.print(f"The run ended as {outcome.status}; e-mail: {mail or 'none'}; files: {RESULTS}", style="red")
+        return 1
+    _summary(console, parts, outcome, mail)
+    return 0
+
+
+def _drop(cloud: Cloud, console: Console) -> Outcome:
+    bucket = cloud.outputs["DataBucketName"]
+    sfn = cloud.client("stepfunctions")
+    with SAMPLE.open("rb") as body:
+        version = cloud.client("s3").put_object(Bucket=bucket, Key=KEY, Body=body).get("VersionId")
+    machine = cloud.outputs["TrainStateMachineArn"]
+    return follow(sfn, find_execution(sfn, [machine], bucket, KEY, version), console)
+
+
+def _download(cloud: Cloud, run: str) -> None:
+    """The bucket ends with the embedded AWS: what people look at is copied out of it."""
+    shutil.rmtree(RESULTS, ignore_errors=True)
+    s3, bucket = cloud.client("s3"), cloud.outputs["DataBucketName"]
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"runs/{run}/"):
+        for found in page.get("Contents", []):
+            target = RESULTS / found["Key"].removeprefix(f"runs/{run}/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            s3.download_file(bucket, found["Key"], str(target))
+
+
+def _mail(cloud: Cloud) -> Path | None:
+    deadline = time.monotonic() + _MAIL_SECONDS
+    while time.monotonic() < deadline:
+        if mails := sorted(cloud.outbox.glob("*.eml")):
+            return mails[-1]
+        time.sleep(0.1)
+    return None
+
+
+def _summary(console: Console, parts: dict[str, float], outcome: Outcome, mail: Path) -> None:
+    metrics = json.loads((RESULTS / "results/metrics.json").read_text())
+    receipt = json.loads((RESULTS / "receipt.json").read_text())
+    worst = list(csv.DictReader(io.StringIO((RESULTS / "results/suspicious_lines.csv").read_text())))[:5]
+    console.print()
+    for name, value in _figures(metrics, receipt):
+        console.print(f"{name:<18} {value}")
+    console.print("\nThe worst five lines")
+    for row in worst:
+        console.print(f"  line {row['Line']}, matter {row['Matter Number']}, score {row['Score']}: {row['Reason']}")
+    console.print("\nWhere it is")
+    for what, path in {
+        "report": RESULTS / "results/report.html",
+        "lines to query": RESULTS / "results/suspicious_lines.csv",
+        "all of the run": RESULTS,
+        "e-mail": mail,
+    }.items():
+        console.print(f"  {what:<16} {path}", soft_wrap=True)
+    console.print("\nHow long it took")
+    for what, seconds in parts.items():
+        console.print(f"  {what:<26} {seconds:5.1f} s")
+    slowest = sorted(outcome.states.values(), key=lambda state: state.seconds, reverse=True)[:5]
+    console.print("  slowest states: " + ", ".join(f"{state.name} {state.seconds:.1f} s" for state in slowest))
+
+
+def _figures(metrics: dict[str, Any], receipt: dict[str, Any]) -> list[tuple[str, str]]:
+    found, threshold, cost = metrics["confusion"], metrics["threshold"], receipt["estimated_cost"]
+    return [
+        ("lines read", f"{metrics['lines_read']:,} ({metrics['lines_rejected']:,} rejected)"),
+        ("trained on", f"{metrics['lines_train']:,}; scored {metrics['lines_validation']:,}"),
+        ("threshold", f"{threshold['value']:.4f} ({threshold['strategy']})"),
+        ("lines to query", f"{metrics['flagged']:,} on {metrics['matters']:,} matters"),
+        ("amount at stake", f"{metrics['amount_at_stake']:,.2f}"),
+        ("confusion", ", ".join(f"{name} {count:,}" for name, count in found.items())),
+        ("precision, recall", f"{metrics['precision']:.3f}, {metrics['recall']:.3f}"),
+        ("on AWS, estimated", f"{cost['total']:.4f} {cost['currency']} ({cost['region']}, {cost['as_of']})"),
+    ]

@@ -1,0 +1,93 @@
+"""The engine without HTTP: operations by name, each a checked request in and a response out."""
+
+from collections.abc import Callable
+from email.message import Message
+from typing import TYPE_CHECKING, Any
+
+from local.sagemaker import shapes
+from local.sagemaker.endpoints import Endpoints
+from local.sagemaker.errors import ApiError
+from local.sagemaker.faults import Faults
+from local.sagemaker.models import EndpointConfigs, Models
+from local.sagemaker.runtime import Response, Runtime
+from local.sagemaker.store import Store
+from local.sagemaker.tags import Tags
+from local.sagemaker.training import TrainingJobs
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ACCOUNT = "000000000000"
+INVOKE = "InvokeEndpoint"
+
+Operation = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Engine:
+    """SageMaker's state in memory, artifacts in the S3 that `s3` reaches."""
+
+    def __init__(self, s3: "S3Client", region: str) -> None:
+        self._faults = Faults()
+        self._store = Store(s3)
+        training = TrainingJobs(self._store, self._faults, region, ACCOUNT)
+        models = Models(self._store, region, ACCOUNT)
+        configs = EndpointConfigs(models, region, ACCOUNT)
+        endpoints = Endpoints(configs, models, self._store, self._faults, region, ACCOUNT)
+        self._runtime = Runtime(endpoints, self._store, region, ACCOUNT)
+        self._tags = Tags()
+        self._operations: dict[str, Operation] = {
+            "CreateTrainingJob": training.create,
+            "DescribeTrainingJob": training.describe,
+            "StopTrainingJob": training.stop,
+            "ListTrainingJobs": training.list_page,
+            "CreateModel": models.create,
+            "DescribeModel": models.describe,
+            "DeleteModel": models.delete,
+            "ListModels": models.list_page,
+            "CreateEndpointConfig": configs.create,
+            "DescribeEndpointConfig": configs.describe,
+            "DeleteEndpointConfig": configs.delete,
+            "ListEndpointConfigs": configs.list_page,
+            "CreateEndpoint": endpoints.create,
+            "DescribeEndpoint": endpoints.describe,
+            "UpdateEndpoint": endpoints.update,
+            "DeleteEndpoint": endpoints.delete,
+            "ListEndpoints": endpoints.list_page,
+            "AddTags": self._tags.add,
+            "ListTags": self._tags.list_page,
+            "DeleteTags": self._tags.delete,
+        }
+
+    def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """A control plane operation. Raises ApiError."""
+        if operation not in self._operations:
+            message = f"The local engine does not implement {operation}; it has {', '.join(self._operations)}."
+            raise ApiError("UnknownOperationException", message, 404)
+        self._meet_fault(operation)
+        shapes.check(operation, request)
+        answer = self._operations[operation](request)
+        if operation.startswith("Create") and request.get("Tags"):
+            (arn,) = answer.values()
+            self._tags.add({"ResourceArn": arn, "Tags": request["Tags"]})
+        return answer
+
+    def invoke(self, endpoint: str, headers: Message, body: bytes) -> Response:
+        """InvokeEndpoint. Raises ApiError."""
+        self._meet_fault(INVOKE)
+        return self._runtime.invoke(endpoint, headers, body)
+
+    def order_fault(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Let a test make the next calls, jobs or endpoints fail. ApiError when `body` is not a fault."""
+        self._faults.order(body, {*self._operations, INVOKE})
+        return {}
+
+    def clear_faults(self) -> None:
+        self._faults.clear()
+
+    def forget_forests(self) -> None:
+        """Drop every forest from memory; the next invocation reads its artifact from S3 again."""
+        self._store.forget()
+
+    def _meet_fault(self, operation: str) -> None:
+        if fault := self._faults.take(operation):
+            raise fault.as_error()

@@ -1,0 +1,111 @@
+"""InvokeEndpoint: rows in, anomaly scores out, within the limits of the endpoint's kind.
+
+Requests are `text/csv`, `application/json` or `application/jsonlines`; RecordIO-protobuf, which the real container
+also reads, is not served by the local engine. Responses are `application/json` or `application/jsonlines`, never CSV.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.message import Message
+
+import numpy as np
+
+from local.sagemaker import forest, tables
+from local.sagemaker.endpoints import Endpoints, Variant
+from local.sagemaker.errors import ApiError, DataError, model_error
+from local.sagemaker.shapes import service
+from local.sagemaker.store import Store
+
+SERVERLESS_PAYLOAD = 4 * 1024 * 1024
+INSTANCE_PAYLOAD: int = service("sagemaker-runtime").shape_for("BodyBlob").metadata["max"]
+INVOCATION_SECONDS = 60.0
+
+READERS: dict[str, Callable[[bytes], np.ndarray]] = {
+    "text/csv": tables.from_csv,
+    "application/json": tables.from_json,
+    "application/jsonlines": tables.from_jsonlines,
+}
+
+
+@dataclass(frozen=True)
+class Response:
+    body: bytes
+    content_type: str
+    variant: str
+
+
+class _TooSlow(Exception):
+    """The invocation took longer than a container may."""
+
+
+class Runtime:
+    """Scores the rows of an invocation with the endpoint's forest."""
+
+    def __init__(self, endpoints: Endpoints, store: Store, region: str, account: str) -> None:
+        self._endpoints, self._store = endpoints, store
+        self._region, self._account = region, account
+
+    def invoke(self, endpoint: str, headers: Message, body: bytes) -> Response:
+        """Raises ApiError: ValidationError, ThrottlingException, ModelNotReadyException or ModelError."""
+        if headers.get("X-Amzn-SageMaker-Target-Model"):
+            raise ApiError(
+                "ValidationError",
+                f"Endpoint {endpoint} is not a multi-model endpoint and does not support target model header.",
+            )
+        variant = self._endpoints.variant(endpoint, headers.get("X-Amzn-SageMaker-Target-Variant"))
+        limit = INSTANCE_PAYLOAD if variant.max_concurrency is None else SERVERLESS_PAYLOAD
+        if len(body) > limit:
+            raise ApiError("ValidationError", f"Request {uuid.uuid4()} has oversize body.")
+        with variant.slot():
+            return self._answer(endpoint, variant, headers, body, limit)
+
+    def _answer(self, endpoint: str, variant: Variant, headers: Message, body: bytes, limit: int) -> Response:
+        content_type = _media_type(headers.get("Content-Type"), "application/octet-stream")
+        accept = _media_type(headers.get("Accept"), "application/json")
+        if content_type not in READERS:
+            raise self._model_error(
+                endpoint, 415, f"Content-type {content_type} not supported; supported: {', '.join(READERS)}"
+            )
+        if accept not in ("application/json", "application/jsonlines"):
+            raise self._model_error(endpoint, 406, f"Accept type {accept} not supported; supported: JSON, JSON Lines")
+        answer = _encode(self._score(endpoint, variant, READERS[content_type], body), accept)
+        if len(answer) > limit:
+            raise self._model_error(endpoint, 500, f"response of {len(answer)} bytes exceeds {limit} bytes")
+        return Response(answer, accept, variant.name)
+
+    def _score(self, endpoint: str, variant: Variant, read: Callable[[bytes], np.ndarray], body: bytes) -> list[float]:
+        deadline = time.monotonic() + INVOCATION_SECONDS
+
+        def in_time() -> None:
+            if time.monotonic() > deadline:
+                raise _TooSlow
+
+        try:
+            model = self._store.forest(variant.model_data_url)
+        except DataError as error:
+            raise ApiError("ModelNotReadyException", f"The model cannot be loaded: {error}", 429) from None
+        try:
+            return forest.score(model, read(body), in_time)
+        except DataError as error:
+            raise self._model_error(endpoint, 400, f"unable to evaluate payload provided: {error}") from None
+        except _TooSlow:
+            waited = "Your invocation timed out while waiting for a response from container primary"
+            raise self._model_error(endpoint, 0, waited) from None
+
+    def _model_error(self, endpoint: str, status: int, message: str) -> ApiError:
+        return model_error(endpoint, status, message, self._region, self._account)
+
+
+def _media_type(header: str | None, default: str) -> str:
+    media_type = (header or "").split(";")[0].strip().lower()
+    return default if media_type in ("", "*/*") else media_type
+
+
+def _encode(scores: list[float], accept: str) -> bytes:
+    records = [{"score": score} for score in scores]
+    if accept == "application/jsonlines":
+        return "".join(json.dumps(record) + "\n" for record in records).encode()
+    return json.dumps({"scores": records}).encode()

@@ -1,0 +1,76 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import BUCKET
+from frames import csv_of, lines_frame, row
+from suspicious_lines import store
+from suspicious_lines.encoder import Encoder
+from suspicious_lines.errors import InvalidUploadError
+from suspicious_lines.lines import COLUMNS, FIELDS
+from suspicious_lines.preprocessing import split
+
+
+def upload(cloud, body):
+    version = cloud.s3.put_object(Bucket=BUCKET, Key="incoming/x.csv", Body=body)["VersionId"]
+    return {"bucket": BUCKET, "key": "incoming/x.csv", "etag": "e", "size": len(body), "version_id": version}
+
+
+def body_of(frame):
+    return frame[list(FIELDS.values())].set_axis(COLUMNS, axis=1).to_csv(index=False).encode()
+
+
+@pytest.fixture
+def handler(cloud, load_handler, monkeypatch):
+    monkeypatch.setenv("LINES_PER_PART", "100")
+    return load_handler("preprocess")
+
+
+def test_the_parts_hold_every_accepted_line_once(cloud, handler, context):
+    frame = lines_frame(1_000)
+    body = body_of(frame) + (row(1, -5) + "\n").encode()
+    dataset = handler({"run": "run", "upload": upload(cloud, body)}, context)
+    assert (dataset["lines_read"], dataset["lines_rejected"]) == (1_001, 1)
+    assert (dataset["lines_train"], dataset["lines_validation"]) == (800, 200)
+    assert dataset["parts"] == ["part-00000", "part-00001"]
+    train = pd.read_csv(io.BytesIO(store.get_bytes(BUCKET, "runs/run/features/train/part-00000.csv")), header=None)
+    assert train.shape == (800, dataset["feature_dim"])
+    assert np.isfinite(train.to_numpy()).all()
+    encoder = Encoder.from_json(store.get_bytes(BUCKET, "runs/run/encoder.json").decode())
+    seen = []
+    for part in dataset["parts"]:
+        features = store.get_bytes(BUCKET, f"runs/run/features/validation/{part}.csv")
+        lines = pd.read_parquet(io.BytesIO(store.get_bytes(BUCKET, f"runs/run/lines/validation/{part}.parquet")))
+        sent = pd.read_csv(io.BytesIO(features), header=None).to_numpy()
+        np.testing.assert_allclose(sent, encoder.encode(lines), atol=1e-3)
+        seen += list(lines["line"])
+    assert len(seen) == len(set(seen)) == 200
+    rejected = store.get_bytes(BUCKET, "runs/run/rejected.csv").decode().splitlines()
+    assert rejected == ["Line,Column,Value,Reason", "1002,Minutes,'-5,is negative"]
+
+
+def test_the_version_that_was_claimed_is_read(cloud, handler, context):
+    first = upload(cloud, body_of(lines_frame(100)))
+    upload(cloud, b"overwritten")
+    assert handler({"run": "run", "upload": first}, context)["lines_read"] == 100
+
+
+def test_a_deleted_upload_and_an_unusable_one_are_the_files_fault(cloud, handler, context):
+    gone = upload(cloud, b"x")
+    cloud.s3.delete_object(Bucket=BUCKET, Key="incoming/x.csv", VersionId=gone["version_id"])
+    with pytest.raises(InvalidUploadError, match="deleted before it could be read"):
+        handler({"run": "run", "upload": gone}, context)
+    with pytest.raises(InvalidUploadError, match="only 1 of 3 lines"):
+        handler({"run": "run", "upload": upload(cloud, csv_of([row(1), row(2, -1), row(3, -1)]))}, context)
+    assert store.get_bytes(BUCKET, "runs/run/rejected.csv").count(b"\n") == 3
+
+
+@pytest.mark.parametrize("count", [5, 6, 1_000, 105_965])
+def test_the_split_is_80_to_20_and_repeatable(count):
+    mask = split(count, seed=1)
+    assert mask.sum() == round(count * 0.8)
+    assert (mask == split(count, seed=1)).all()
+    if count > 100:
+        assert (mask != split(count, seed=2)).any()
