@@ -1,0 +1,182 @@
+"""The real machine, handlers and template on the embedded AWS: one for the whole tier."""
+
+import email
+import email.policy
+import json
+import time
+import urllib.request
+from dataclasses import dataclass
+
+import pytest
+
+from local.activities import generate
+from local.cloud import Cloud
+
+PARAMETERS = {
+    "PollSeconds": "1",
+    "LinesPerPart": "100",
+    "ReviewBudget": "7",
+    "NumTrees": "50",
+    "ReviewersEmail": "reviewers@example.com",
+    "OperatorsEmail": "operators@example.com",
+}
+SECONDS = 120
+
+
+@dataclass
+class Run:
+    """An execution that ended."""
+
+    name: str
+    arn: str
+    status: str
+    error: str
+    cause: str
+
+
+class Workflow:
+    """What the tests do to the cloud and ask of it."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.bucket = cloud.outputs["DataBucketName"]
+        self.machine = cloud.outputs["TrainStateMachineArn"]
+        self.s3, self.sfn, self.sagemaker = (cloud.client(name) for name in ("s3", "stepfunctions", "sagemaker"))
+
+    def upload(self, body: bytes, key: str = "incoming/activities.csv") -> str:
+        return self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)["VersionId"]
+
+    def arn_of(self, version: str, seconds: float = 20) -> str:
+        """The execution that an upload started."""
+        return self.arns_of([version], seconds)[0]
+
+    def arns_of(self, versions: list[str], seconds: float = 20) -> list[str]:
+        found: dict[str, str] = {}
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for page in self.sfn.get_paginator("list_executions").paginate(stateMachineArn=self.machine):
+                for execution in page["executions"]:
+                    if execution["executionArn"] not in found:
+                        described = self.sfn.describe_execution(executionArn=execution["executionArn"])
+                        detail = json.loads(described["input"])
+                        found[execution["executionArn"]] = detail.get("object", {}).get("version-id", "")
+            by_version = {version: arn for arn, version in found.items()}
+            if all(version in by_version for version in versions):
+                return [by_version[version] for version in versions]
+            time.sleep(0.1)
+        raise AssertionError("the upload started no execution")
+
+    def wait(self, arn: str, seconds: float = SECONDS) -> Run:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = self.sfn.describe_execution(executionArn=arn)
+            if found["status"] != "RUNNING":
+                return Run(found["name"], arn, found["status"], found.get("error", ""), found.get("cause", ""))
+            time.sleep(0.1)
+        raise AssertionError(f"{arn} still runs after {seconds} s")
+
+    def drop(self, body: bytes, key: str = "incoming/activities.csv") -> Run:
+        return self.wait(self.arn_of(self.upload(body, key)))
+
+    def wait_for_state(self, arn: str, state: str) -> None:
+        for _ in range(300):
+            pages = self.sfn.get_paginator("get_execution_history").paginate(executionArn=arn)
+            events = [event for page in pages for event in page["events"]]
+            if any(event.get("stateEnteredEventDetails", {}).get("name") == state for event in events):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{arn} never entered {state}")
+
+    def keys(self, run: Run) -> set[str]:
+        prefix = f"runs/{run.name}/"
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return {found["Key"].removeprefix(prefix) for page in pages for found in page.get("Contents", [])}
+
+    def read(self, run: Run, name: str) -> bytes:
+        return self.s3.get_object(Bucket=self.bucket, Key=f"runs/{run.name}/{name}")["Body"].read()
+
+    def json(self, run: Run, name: str) -> dict:
+        return json.loads(self.read(run, name))
+
+    def live(self) -> str:
+        return json.loads(self.s3.get_object(Bucket=self.bucket, Key="models/current.json")["Body"].read())["run"]
+
+    def hosted(self) -> dict[str, set[str]]:
+        """What SageMaker holds that costs money or clutters: names by kind."""
+        return {
+            "endpoints": {found["EndpointName"] for found in self.sagemaker.list_endpoints()["Endpoints"]},
+            "configs": {
+                found["EndpointConfigName"] for found in self.sagemaker.list_endpoint_configs()["EndpointConfigs"]
+            },
+            "models": {found["ModelName"] for found in self.sagemaker.list_models()["Models"]},
+            "jobs": {
+                found["TrainingJobName"]
+                for found in self.sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
+            },
+        }
+
+    def claims(self) -> set[str]:
+        table = self.cloud.outputs["ClaimTableName"]
+        return {item["run"]["S"] for item in self.cloud.client("dynamodb").scan(TableName=table)["Items"]}
+
+    def mails(self, run: Run, to: str) -> list[email.message.EmailMessage]:
+        """The e-mails that speak of a run; waits a moment for the first."""
+        for _ in range(50):
+            found = [
+                mail
+                for mail in map(_read_mail, sorted(self.cloud.outbox.glob("*.eml")))
+                if mail["To"] == f"{to}@example.com" and run.name in mail.get_content()
+            ]
+            if found:
+                return found
+            time.sleep(0.05)
+        return []
+
+    def fault(self, target: str, error: str, times: int, message: str = "injected", status: int = 400) -> None:
+        fault = {"target": target, "error": error, "message": message, "status": status, "times": times}
+        self._faults("POST", json.dumps(fault).encode())
+
+    def no_faults(self) -> None:
+        self._faults("DELETE", None)
+
+    def _faults(self, method: str, body: bytes | None) -> None:
+        request = urllib.request.Request(f"{self.cloud.engine_url}/_faults", data=body, method=method)
+        urllib.request.urlopen(request, timeout=5).close()
+
+
+def _read_mail(path) -> email.message.EmailMessage:
+    return email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+
+
+@pytest.fixture(scope="session")
+def _workflow(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SFN_WAIT_SCALE", "0.1")
+        with Cloud(tmp_path_factory.mktemp("cloud"), port=0, engine_port=0, parameters=PARAMETERS) as cloud:
+            yield Workflow(cloud)
+
+
+@pytest.fixture
+def workflow(_workflow):
+    _workflow.no_faults()
+    yield _workflow
+    _workflow.no_faults()
+
+
+@pytest.fixture(scope="session")
+def activities() -> bytes:
+    """1,500 lines with labels, and with enough errors to choose a threshold."""
+    return generate(lines=1_500).to_csv(index=False).encode()
+
+
+@pytest.fixture
+def nothing_left(workflow):
+    """Holds that a failed run leaves nothing that costs money and no claim, and that the live model stays."""
+    before, claimed = workflow.hosted(), workflow.claims()
+
+    def check(run: Run) -> None:
+        assert run.status in {"FAILED", "ABORTED", "TIMED_OUT"}
+        assert workflow.hosted() == before
+        assert workflow.claims() == claimed
+
+    return check

@@ -1,0 +1,151 @@
+"""Uploads that end well."""
+
+import csv
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import jsonschema
+import pandas as pd
+import pytest
+
+from suspicious_lines.quality import Metrics
+from suspicious_lines.receipts import Receipt
+
+CONTRACT = {
+    "receipt.json",
+    "rejected.csv",
+    "encoder.json",
+    "features/train/part-00000.csv",
+    "features/validation/part-00000.csv",
+    "lines/validation/part-00000.parquet",
+    "scores/validation/part-00000.parquet",
+    "results/scored_lines.parquet",
+    "results/suspicious_lines.csv",
+    "results/metrics.json",
+    "results/report.html",
+}
+
+
+def rows_of(body: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(body.decode())))
+
+
+def test_an_upload_becomes_results_an_email_and_the_live_model(workflow, activities):
+    run = workflow.drop(activities)
+    assert (run.status, run.error) == ("SUCCEEDED", "")
+    assert workflow.keys(run) >= CONTRACT
+    assert any(key.startswith("model/") and key.endswith("model.tar.gz") for key in workflow.keys(run))
+
+    metrics = workflow.json(run, "results/metrics.json")
+    jsonschema.validate(metrics, Metrics.model_json_schema())
+    assert (metrics["lines_read"], metrics["lines_rejected"]) == (1_500, 0)
+    assert (metrics["lines_train"], metrics["lines_validation"]) == (1_200, 300)
+    assert metrics["threshold"]["strategy"] == "error-median"
+    scored = pd.read_parquet(io.BytesIO(workflow.read(run, "results/scored_lines.parquet")))
+    assert len(scored) == scored["line"].nunique() == 300
+    assert scored["score"].between(0, 20).all()
+    assert scored["score"].nunique() > 100
+    flagged = rows_of(workflow.read(run, "results/suspicious_lines.csv"))
+    assert len(flagged) == metrics["flagged"] == scored["suspicious"].sum()
+    assert {int(row["Line"]) for row in flagged} == set(scored.loc[scored["suspicious"], "line"])
+
+    receipt = Receipt.model_validate(workflow.json(run, "receipt.json"))
+    assert (receipt.status, receipt.run, receipt.input.key) == ("SUCCEEDED", run.name, "incoming/activities.csv")
+    assert receipt.input.version_id
+    assert receipt.counts["lines_read"] == 1_500
+    assert receipt.timings.states["Preprocess"] > 0
+    assert receipt.timings.states["ScoreLines"] > 0
+    assert receipt.estimated_cost.total > 0
+
+    (mail,) = workflow.mails(run, "reviewers")
+    assert mail["Subject"].startswith(f"{metrics['flagged']} line")
+    assert "at stake" in mail["Subject"]
+    assert f"Line {flagged[0]['Line']} - {flagged[0]['Firm Name']}" in mail.get_content()
+    assert workflow.live() == run.name
+    assert workflow.hosted()["endpoints"] == {receipt.model["endpoint"]}
+
+
+def test_a_later_upload_replaces_the_live_model(workflow, activities):
+    first = workflow.drop(activities)
+    second = workflow.drop(activities)
+    assert workflow.live() == second.name != first.name
+    assert {len(names) for kind, names in workflow.hosted().items() if kind != "jobs"} == {1}
+    # The same file splits, trains, scores and flags the same way.
+    flags = [workflow.read(run, "results/suspicious_lines.csv") for run in (first, second)]
+    assert flags[0] == flags[1]
+
+
+def test_without_labels_the_review_budget_is_flagged(workflow, activities):
+    bare = pd.read_csv(io.BytesIO(activities)).drop(columns="Error").to_csv(index=False).encode()
+    run = workflow.drop(bare, "incoming/unlabelled.csv")
+    assert run.status == "SUCCEEDED"
+    metrics = workflow.json(run, "results/metrics.json")
+    assert (metrics["threshold"]["strategy"], metrics["flagged"], metrics["labelled"]) == ("budget", 7, 0)
+    assert metrics["confusion"] is metrics["precision"] is metrics["roc_auc"] is None
+
+
+def test_a_second_delivery_ends_quietly_and_trains_nothing(workflow, activities):
+    run = workflow.drop(activities)
+    jobs = workflow.sagemaker.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
+    detail = workflow.sfn.describe_execution(executionArn=run.arn)["input"]
+    again = workflow.sfn.start_execution(stateMachineArn=workflow.machine, input=detail)["executionArn"]
+    second = workflow.wait(again)
+    assert second.status == "SUCCEEDED"
+    assert workflow.keys(second) == set()
+    assert workflow.sagemaker.list_training_jobs(MaxResults=100)["TrainingJobSummaries"] == jobs
+    assert len(workflow.mails(run, "reviewers")) == 1
+    assert workflow.live() == run.name
+
+
+def test_two_deliveries_at_once_train_once(workflow, activities):
+    detail = {
+        "bucket": {"name": workflow.bucket},
+        "object": {"key": "elsewhere/x.csv", "size": len(activities), "etag": "e", "sequencer": "1"},
+    }
+    detail["object"]["version-id"] = workflow.upload(activities, "elsewhere/x.csv")
+    with ThreadPoolExecutor(2) as pool:
+        starts = [
+            pool.submit(workflow.sfn.start_execution, stateMachineArn=workflow.machine, input=json.dumps(detail))
+            for _ in range(2)
+        ]
+    runs = [workflow.wait(start.result()["executionArn"]) for start in starts]
+    assert [run.status for run in runs] == ["SUCCEEDED", "SUCCEEDED"]
+    assert sorted("receipt.json" in workflow.keys(run) for run in runs) == [False, True]
+
+
+def test_a_partly_bad_file_keeps_its_good_lines_and_lists_the_others(workflow, activities):
+    lines = activities.decode().splitlines()
+    lines[10] = lines[10].replace(",", ",-", 5).replace(",-", ",", 4)  # Minutes below zero
+    lines[20] = "not a line"
+    lines[30] = lines[30].replace(",", ',"', 1)
+    run = workflow.drop("\n".join(lines).encode(), "incoming/partly bad.csv")
+    assert run.status == "SUCCEEDED"
+    metrics = workflow.json(run, "results/metrics.json")
+    assert (metrics["lines_read"], metrics["lines_rejected"]) == (1_500, 3)
+    assert metrics["lines_train"] + metrics["lines_validation"] == 1_497
+    assert [row["Line"] for row in rows_of(workflow.read(run, "rejected.csv"))] == ["11", "21", "31"]
+    (mail,) = workflow.mails(run, "reviewers")
+    assert "Line 11, column Minutes: is negative" in mail.get_content()
+
+
+@pytest.mark.parametrize("key", ["incoming/a b+c%20&é#?=.csv", "incoming/2026/11/UPPER.CSV"])
+def test_keys_come_through_as_they_are(workflow, activities, key):
+    run = workflow.drop(activities, key)
+    assert run.status == "SUCCEEDED"
+    assert workflow.json(run, "receipt.json")["input"]["key"] == key
+
+
+def test_ten_uploads_at_once_all_end_right(workflow):
+    from local.activities import generate
+
+    bodies = [generate(seed=seed, lines=600).to_csv(index=False).encode() for seed in range(10)]
+    with ThreadPoolExecutor(10) as pool:
+        versions = list(pool.map(lambda pair: workflow.upload(pair[1], f"incoming/{pair[0]}.csv"), enumerate(bodies)))
+    runs = [workflow.wait(arn, 300) for arn in workflow.arns_of(versions)]
+    assert {run.status for run in runs} == {"SUCCEEDED"}
+    for run in runs:
+        assert workflow.json(run, "results/metrics.json")["lines_validation"] == 120
+        assert len(workflow.mails(run, "reviewers")) == 1
+    assert workflow.live() in {run.name for run in runs}
+    assert {len(names) for kind, names in workflow.hosted().items() if kind != "jobs"} == {1}
