@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import boto3
@@ -11,10 +10,9 @@ import pytest
 from moto import mock_aws
 from pytest_socket import disable_socket
 
+from frames import BUCKET, ROOT
 from suspicious_lines import aws
 
-ROOT = Path(__file__).parents[2]
-BUCKET = "suspicious-lines-data-000000000000-us-east-1"
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",

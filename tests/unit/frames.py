@@ -1,8 +1,12 @@
-"""Small invoices for tests."""
+"""Small invoices and fixed names for tests."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+ROOT = Path(__file__).parents[2]
+BUCKET = "suspicious-lines-data-000000000000-us-east-1"
 HEADER = "Matter Number,Firm Name,Matter Type,Resource,Activity,Minutes,Fee,Total,Error"
 
 

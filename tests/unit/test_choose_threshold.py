@@ -6,8 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from conftest import BUCKET
-from frames import lines_frame
+from frames import BUCKET, lines_frame
 from suspicious_lines import datasets, store
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import ModelResponseError

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from conftest import BUCKET
+from frames import BUCKET
 from suspicious_lines import failures, store
 from suspicious_lines.claims import claim
 from suspicious_lines.messages import FailureReport, Upload

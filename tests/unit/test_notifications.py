@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from conftest import BUCKET
+from frames import BUCKET
 from suspicious_lines import store
 from suspicious_lines.notifications import publish, subject_of, text_of
 

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import BUCKET
-from frames import csv_of, lines_frame, row
+from frames import BUCKET, csv_of, lines_frame, row
 from suspicious_lines import store
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import InvalidUploadError

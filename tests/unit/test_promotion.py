@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from conftest import BUCKET
+from frames import BUCKET
 from suspicious_lines import promotion, store
 from suspicious_lines.errors import AwsUnavailableError
 from suspicious_lines.messages import PromoteRequest

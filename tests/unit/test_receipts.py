@@ -1,9 +1,12 @@
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from frames import BUCKET, ROOT
+from suspicious_lines import receipts, store
 from suspicious_lines.costs import estimate
-from suspicious_lines.receipts import timings_of
+from suspicious_lines.receipts import Receipt, timings_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -47,3 +50,20 @@ def test_cost_is_the_sum_of_its_parts_from_the_price_table():
 
 def test_an_instance_without_a_price_is_not_guessed():
     assert estimate({}, 0, 60, "ml.c6i.large", 2048).training is None
+
+
+def test_write_receipt_says_what_went_in_and_how_it_ended(cloud, load_handler, context, monkeypatch):
+    events = [entered("Preprocess", 0), exited("Preprocess", 4)]
+    monkeypatch.setattr(receipts, "read_timings", lambda arn: timings_of(events))
+    monkeypatch.setattr(receipts, "training_seconds", lambda name: 180)
+    metrics = {"flagged": 41, "threshold": {"value": 1.5, "strategy": "error-median"}}
+    store.put_json(BUCKET, "runs/example/results/metrics.json", metrics)
+    event = json.loads((ROOT / "events/write_receipt.json").read_text())
+    load_handler("write_receipt")(event, context)
+    receipt = Receipt.model_validate_json(store.get_bytes(BUCKET, "runs/example/receipt.json"))
+    assert (receipt.status, receipt.sha256) == ("SUCCEEDED", event["dataset"]["sha256"])
+    assert receipt.counts == {
+        "lines_read": 105_965, "lines_rejected": 0, "lines_train": 84_772, "lines_validation": 21_193, "flagged": 41,
+    }  # fmt: skip
+    assert receipt.model["endpoint"] == event["endpoint"]["endpoint_name"]
+    assert receipt.estimated_cost.training == pytest.approx(180 / 3600 * 0.115)

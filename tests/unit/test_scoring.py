@@ -1,11 +1,15 @@
+import io
 import json
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suspicious_lines import scoring
+from frames import BUCKET
+from suspicious_lines import datasets, scoring, store
 from suspicious_lines.errors import EndpointBusyError, ModelResponseError
 from suspicious_lines.scoring import bodies, score_features
 
@@ -50,10 +54,43 @@ def test_an_answer_that_does_not_fit_its_request_is_an_error(answer):
     ],
 )
 def test_endpoint_errors_are_told_apart(monkeypatch, code, raised):
-    class Runtime:
+    class Failing:
         def invoke_endpoint(self, **request):
-            raise ClientError({"Error": {"Code": code, "Message": ""}}, "InvokeEndpoint")
+            raise ClientError({"Error": {"Code": code, "Message": None}}, "InvokeEndpoint")
 
-    monkeypatch.setattr(scoring, "client", lambda service: Runtime())
+    monkeypatch.setattr(scoring, "client", lambda service: Failing())
     with pytest.raises(raised):
         scoring._invoke("endpoint", b"1\n")
+
+
+class Runtime:
+    """An endpoint whose score of a line is the line's own number."""
+
+    def __init__(self):
+        self.requests = []
+
+    def invoke_endpoint(self, **request):
+        self.requests.append(request)
+        return {"Body": io.BytesIO(echo(request["Body"]))}
+
+
+def test_score_lines_writes_a_score_beside_every_line(cloud, load_handler, context, monkeypatch):
+    runtime = Runtime()
+    monkeypatch.setattr(scoring, "client", lambda service: runtime)
+    store.put(BUCKET, "runs/run/features/validation/part-00003.csv", b"5\n7\n6\n", "text/csv")
+    lines = pa.table({"line": np.array([11, 2, 30]), "firm_name": ["a", "b", "c"]})
+    datasets.write_part(lines, BUCKET, "runs/run/lines/validation/part-00003.parquet")
+    event = {"run": "run", "part": "part-00003", "endpoint_name": "endpoint"}
+    assert load_handler("score_lines")(event, context) == {"part": "part-00003", "lines": 3}
+    scores = datasets.read_part(BUCKET, "runs/run/scores/validation/part-00003.parquet", ["line", "score"])
+    assert scores.to_pydict() == {"line": [11, 2, 30], "score": [5.0, 7.0, 6.0]}
+    (request,) = runtime.requests
+    assert (request["ContentType"], request["Accept"]) == ("text/csv", "application/json")
+
+
+def test_score_lines_refuses_features_that_are_not_those_of_the_lines(cloud, load_handler, context, monkeypatch):
+    monkeypatch.setattr(scoring, "client", lambda service: Runtime())
+    store.put(BUCKET, "runs/run/features/validation/part-00000.csv", b"5\n7\n", "text/csv")
+    datasets.write_part(pa.table({"line": [1]}), BUCKET, "runs/run/lines/validation/part-00000.parquet")
+    with pytest.raises(ModelResponseError, match="1 lines and 2 scores"):
+        load_handler("score_lines")({"run": "run", "part": "part-00000", "endpoint_name": "endpoint"}, context)

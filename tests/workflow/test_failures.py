@@ -63,8 +63,7 @@ def test_an_endpoint_that_fails(workflow, activities, nothing_left):
 
 
 def test_a_throttled_endpoint_recovers(workflow, activities):
-    # More than boto3's own four attempts swallow, so that the state machine's retry is needed.
-    workflow.fault("InvokeEndpoint", "ThrottlingException", 14)
+    workflow.fault("InvokeEndpoint", "ThrottlingException", 6)
     run = workflow.drop(activities)
     assert run.status == "SUCCEEDED"
     assert workflow.json(run, "results/metrics.json")["lines_validation"] == 300

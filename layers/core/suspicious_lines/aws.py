@@ -35,9 +35,11 @@ _QUOTA_CODES = {"ResourceLimitExceeded", "LimitExceededException"}
 def client(service: str) -> Any:
     """The process's client for an AWS service: boto3's own retries first, Step Functions' after them.
 
-    The read timeout outlasts the 60 s that SageMaker gives an invocation.
+    A throttled endpoint is left to Step Functions alone, whose waiting costs nothing. The read timeout outlasts the
+    60 s that SageMaker gives an invocation.
     """
-    config = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=75)
+    attempts = 1 if service == "sagemaker-runtime" else 4
+    config = Config(retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=5, read_timeout=75)
     return boto3.client(service, config=config)  # type: ignore[call-overload]
 
 

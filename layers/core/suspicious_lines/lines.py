@@ -7,7 +7,6 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -67,13 +66,13 @@ class Lines:
         return len(self.accepted) + len(self.refused)
 
 
-def read_lines(stream: BinaryIO, key: str) -> Lines:
+def read_lines(stream: io.RawIOBase, key: str) -> Lines:
     """Reads a whole CSV of invoice lines.
 
     Raises:
         InvalidUploadError: the file as a whole cannot be used (not a CSV, no header, a missing column).
     """
-    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream, 1 << 20)  # type: ignore[arg-type]
+    buffered = io.BufferedReader(stream, 1 << 20)
     _refuse_other_formats(buffered.peek(4096)[:4096], key)
     # surrogateescape keeps undecodable bytes in their own line, so that one bad cell does not refuse the file.
     text = io.TextIOWrapper(buffered, encoding="utf-8-sig", errors="surrogateescape", newline="")

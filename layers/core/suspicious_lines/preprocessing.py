@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -23,14 +24,14 @@ LINES_PER_TRAIN_PART = 100_000
 class _HashingStream(io.RawIOBase):
     """Passes bytes on and hashes them, so that the receipt can name what was read without a second read."""
 
-    def __init__(self, source: io.IOBase) -> None:
+    def __init__(self, source: BinaryIO) -> None:
         self._source = source
         self._digest = hashlib.sha256()
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
         data = self._source.read(len(buffer))
         buffer[: len(data)] = data
         self._digest.update(data)
@@ -50,8 +51,8 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
         InvalidUploadError: the file cannot be used; the refused lines, if any, are in rejected.csv all the same.
     """
     upload, files, bucket = request.upload, RunFiles(request.run), settings.data_bucket
-    stream = _HashingStream(store.open_upload(upload))  # type: ignore[arg-type]
-    lines = read_lines(stream, upload.key)  # type: ignore[arg-type]
+    stream = _HashingStream(store.open_upload(upload))
+    lines = read_lines(stream, upload.key)
     store.put(bucket, files.rejected, _rejected_csv(lines.refused), "text/csv; charset=utf-8")
     require_enough(lines, upload.key)
 

@@ -1,0 +1,91 @@
+# The project's commands. Each target sets up what it needs; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+UV := .venv-tools/bin/uv
+DEV := .venv/.synced
+SAM_ENV := .venv-sam/.synced
+NODE := node_modules/.installed
+BIN := .venv/bin
+SAM := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
+SOURCES := layers functions local scripts tests
+CONFIG ?= dev
+export UV_NO_PROGRESS = 1
+# uv brings its own list of certificate authorities; a company's proxy is only in the system's.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS ?= 1
+endif
+
+.PHONY: help demo up test invoke lint fmt build deploy requirements check-requirements check-machines check-template clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
+
+demo: $(DEV) ## Run the whole workflow on this machine: no AWS account, no Docker
+	@$(BIN)/python -m local demo
+
+up: $(DEV) ## Keep the embedded AWS running on 127.0.0.1 until Ctrl-C
+	@$(BIN)/python -m local up
+
+test: $(DEV) ## Run the tests (ARGS="-k threshold" to choose)
+	@$(BIN)/python -m pytest $(ARGS)
+
+invoke: $(DEV) ## Run one function: FUNCTION=preprocess [EVENT=events/preprocess.json]; `make up` must be running
+	@bash scripts/invoke.sh "$(FUNCTION)" "$(or $(EVENT),events/$(FUNCTION).json)" $(ARGS)
+
+lint: $(DEV) check-requirements check-machines check-template ## Check style, types, template and state machines
+	$(BIN)/ruff check $(wildcard $(SOURCES) benchmarks)
+	$(BIN)/ruff format --check $(wildcard $(SOURCES) benchmarks)
+	$(BIN)/mypy layers/core/suspicious_lines functions local
+
+fmt: $(DEV) ## Format the Python code and fix what ruff can fix
+	$(BIN)/ruff check --fix-only $(wildcard $(SOURCES) benchmarks)
+	$(BIN)/ruff format $(wildcard $(SOURCES) benchmarks)
+
+build: $(SAM_ENV) $(UV) ## Build the functions and layers for Lambda, test them and weigh them
+	@bash scripts/build.sh
+
+deploy: build ## Build and deploy to AWS (CONFIG=prod for the other samconfig environment)
+	$(SAM) deploy --config-env $(CONFIG)
+
+requirements: $(UV) ## Cut the layers' requirements.txt from uv.lock
+	@sh scripts/layer_requirements.sh layers
+
+check-requirements: $(UV) ## Check that the layers' requirements.txt agree with uv.lock
+	@sh scripts/layer_requirements.sh .venv-tools/layers
+	@for layer in base data; do diff -u layers/$$layer/requirements.txt .venv-tools/layers/$$layer/requirements.txt \
+	  || { echo 'layers/ and uv.lock disagree: run "make requirements"' >&2; exit 1; }; done
+
+check-template: $(DEV) $(SAM_ENV) ## Check template.yaml with cfn-lint and SAM
+	$(BIN)/cfn-lint template.yaml
+	$(SAM) validate --lint
+
+check-machines: ## Check statemachine/ with asl-validator, where npm is installed
+	@if command -v npm >/dev/null; then \
+	  $(MAKE) --quiet $(NODE); \
+	  for machine in statemachine/*.asl.json; do node node_modules/.bin/asl-validator --json-path "$$machine"; done; \
+	else \
+	  echo 'npm is not installed: asl-validator skipped (the tests check the structure of the state machines without it)'; \
+	fi
+
+clean: ## Remove everything that make has made
+	rm -rf .venv .venv-sam .venv-tools .aws-sam .local node_modules .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(UV):
+	@sh scripts/get_uv.sh
+
+$(DEV): pyproject.toml uv.lock | $(UV)
+	@UV_PYTHON="$$(sh scripts/find_python.sh)" $(UV) sync --quiet --frozen
+	@touch $@
+
+# SAM pins another boto3 than the embedded AWS does, hence an environment of its own.
+$(SAM_ENV): pyproject.toml uv.lock | $(UV)
+	@UV_PYTHON="$$(sh scripts/find_python.sh)" UV_PROJECT_ENVIRONMENT=.venv-sam $(UV) sync --quiet --frozen --only-group sam
+	@touch $@
+
+$(NODE): package.json package-lock.json
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

@@ -1,0 +1,1 @@
+"""ministack, patched where it differs from AWS in ways this product would notice."""

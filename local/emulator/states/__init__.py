@@ -1,0 +1,1 @@
+"""The state machine interpreter: Amazon States Language (JSONPath) on top of ministack's records and API."""

@@ -1,0 +1,1 @@
+NAME = "a layer of ours"

@@ -1,0 +1,153 @@
+"""The stack: cfn-lint has nothing to say, parameters are bounded, the bucket and the table are safe by default."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.api import lint
+
+Resources = dict[str, dict[str, Any]]
+
+
+def resources_of(stack: dict[str, Any], kind: str) -> Resources:
+    found = {name: resource for name, resource in stack["Resources"].items() if resource["Type"] == kind}
+    assert found, f"the stack has no {kind}"
+    return found
+
+
+def test_cfn_lint_accepts_the_template(root: Path) -> None:
+    matches = lint((root / "template.yaml").read_text(), regions=["us-east-1", "eu-west-1"])
+
+    assert [str(match) for match in matches] == []
+
+
+def test_sam_translates_the_template(translated: dict[str, Any]) -> None:
+    kinds = {resource["Type"] for resource in translated["Resources"].values()}
+
+    assert not [kind for kind in kinds if kind.startswith("AWS::Serverless::")]
+
+
+def test_parameters_are_described_and_bounded(template: dict[str, Any]) -> None:
+    for name, parameter in template["Parameters"].items():
+        assert len(parameter.get("Description", "")) > 10, f"{name}: Description says what the value does"
+        assert "Default" in parameter, f"{name}: a first deployment must not need it"
+        default = parameter["Default"]
+        if "AllowedValues" in parameter:
+            assert default in parameter["AllowedValues"], name
+        elif parameter["Type"] == "Number":
+            assert parameter["MinValue"] <= default <= parameter["MaxValue"], name
+        else:
+            assert re.search(parameter["AllowedPattern"], default), name
+
+
+def test_outputs_are_described(template: dict[str, Any]) -> None:
+    assert all(output.get("Description") for output in template["Outputs"].values())
+
+
+def test_samconfig_knows_dev_and_prod(root: Path, template: dict[str, Any]) -> None:
+    config = tomllib.loads((root / "samconfig.toml").read_text())
+
+    stacks = set()
+    for environment in ("dev", "prod"):
+        deploy = config[environment]["deploy"]["parameters"]
+        stacks.add(deploy["stack_name"])
+        given = {pair.split("=")[0] for pair in deploy["parameter_overrides"].split()}
+        assert given <= set(template["Parameters"]), f"{environment} sets a parameter that the template does not have"
+    assert len(stacks) == 2
+    assert config["prod"]["deploy"]["parameters"]["confirm_changeset"] is True
+
+
+def test_buckets_are_versioned_encrypted_private_and_announce_uploads(translated: dict[str, Any]) -> None:
+    for name, bucket in resources_of(translated, "AWS::S3::Bucket").items():
+        properties = bucket["Properties"]
+        assert properties["VersioningConfiguration"]["Status"] == "Enabled", name
+        for rule in properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]:
+            assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] in ("AES256", "aws:kms"), name
+        block = properties["PublicAccessBlockConfiguration"]
+        for switch in ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"):
+            assert block[switch] is True, f"{name}: {switch}"
+        assert properties["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"] is True, name
+        assert bucket["DeletionPolicy"] in ("Retain", "RetainExceptOnCreate"), f"{name}: results outlive the stack"
+        assert bucket["UpdateReplacePolicy"] == "Retain", name
+
+
+def test_buckets_refuse_plain_http(translated: dict[str, Any]) -> None:
+    policies = resources_of(translated, "AWS::S3::BucketPolicy").values()
+    for name in resources_of(translated, "AWS::S3::Bucket"):
+        statements = [
+            statement
+            for policy in policies
+            if policy["Properties"]["Bucket"] == {"Ref": name}
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        ]
+        assert any(
+            statement["Effect"] == "Deny"
+            and statement["Principal"] in ("*", {"AWS": "*"})
+            and statement["Action"] == "s3:*"
+            and {"Fn::GetAtt": [name, "Arn"]} in statement["Resource"]
+            and {"Fn::Sub": f"${{{name}.Arn}}/*"} in statement["Resource"]
+            and str(statement["Condition"]["Bool"]["aws:SecureTransport"]).lower() == "false"
+            for statement in statements
+        ), f"{name}: no statement denies s3:* without TLS"
+
+
+def test_tables_forget_and_can_be_restored(translated: dict[str, Any]) -> None:
+    for name, table in resources_of(translated, "AWS::DynamoDB::Table").items():
+        properties = table["Properties"]
+        assert properties["TimeToLiveSpecification"]["Enabled"] is True, name
+        assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True, name
+        assert properties["BillingMode"] == "PAY_PER_REQUEST", name
+
+
+@pytest.mark.parametrize("kind", ["AWS::SNS::Topic", "AWS::SQS::Queue"])
+def test_messages_are_encrypted(translated: dict[str, Any], kind: str) -> None:
+    for name, resource in resources_of(translated, kind).items():
+        properties = resource.get("Properties", {})
+        assert properties.get("KmsMasterKeyId") or properties.get("SqsManagedSseEnabled") is True, name
+
+
+def test_logs_expire(translated: dict[str, Any]) -> None:
+    for name, group in resources_of(translated, "AWS::Logs::LogGroup").items():
+        assert "RetentionInDays" in group["Properties"], name
+
+
+def test_functions_run_traced_and_log_json_to_a_group_that_expires(translated: dict[str, Any]) -> None:
+    for name, function in resources_of(translated, "AWS::Lambda::Function").items():
+        properties = function["Properties"]
+        assert properties["Runtime"] == "python3.13", name
+        assert properties["TracingConfig"] == {"Mode": "Active"}, name
+        assert properties["LoggingConfig"]["LogFormat"] == "JSON", name
+        assert "Ref" in properties["LoggingConfig"]["LogGroup"], name
+
+
+def test_every_event_rule_retries_and_parks_what_it_cannot_deliver(translated: dict[str, Any]) -> None:
+    for name, rule in resources_of(translated, "AWS::Events::Rule").items():
+        for target in rule["Properties"]["Targets"]:
+            assert "DeadLetterConfig" in target, name
+            assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0, name
+
+
+def test_uploads_start_the_train_workflow(translated: dict[str, Any]) -> None:
+    patterns = [
+        rule["Properties"]["EventPattern"]
+        for rule in resources_of(translated, "AWS::Events::Rule").values()
+        if "aws.s3" in rule["Properties"]["EventPattern"]["source"]
+    ]
+    assert patterns
+    for pattern in patterns:
+        assert pattern["detail-type"] == ["Object Created"]
+        assert pattern["detail"]["bucket"]["name"], "any bucket of the account would start the workflow"
+        for key in pattern["detail"]["object"]["key"]:
+            assert re.fullmatch(r"\w+/\*\.csv", key["wildcard"], re.IGNORECASE), key
+
+
+def test_state_machines_log_and_trace(translated: dict[str, Any]) -> None:
+    for name, machine in resources_of(translated, "AWS::StepFunctions::StateMachine").items():
+        properties = machine["Properties"]
+        assert properties["TracingConfiguration"]["Enabled"] is True, name
+        logging = properties["LoggingConfiguration"]
+        assert logging["Level"] in ("ALL", "ERROR"), name
+        assert logging["IncludeExecutionData"] is False, f"{name}: lines of invoices do not belong in logs"
+        assert logging["Destinations"], name
