@@ -68,9 +68,9 @@ def _terminated(*_: Any) -> NoReturn:
 
 
 def _up(options: argparse.Namespace) -> int:
-    from .cloud import Cloud
+    from .cloud import LAPTOP_PARAMETERS, Cloud
 
-    with Cloud(options.home, options.port, options.engine_port) as cloud:
+    with Cloud(options.home, options.port, options.engine_port, LAPTOP_PARAMETERS) as cloud:
         try:
             _describe(cloud, options.home)
             threading.Event().wait()

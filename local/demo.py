@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -11,18 +12,13 @@ from typing import Any
 from rich.console import Console
 
 from .activities import generate, write_csv
-from .cloud import Cloud
+from .cloud import LAPTOP_PARAMETERS, Cloud
 from .follow import Outcome, find_execution, follow
 
 HOME = Path(".local")
 SAMPLE = Path("data/activities.csv")
 RESULTS = HOME / "results"
 KEY = "incoming/activities.csv"
-PARAMETERS = {
-    "PollSeconds": "1",
-    "ReviewersEmail": "reviewers@example.com",
-    "OperatorsEmail": "operators@example.com",
-}
 _MAIL_SECONDS = 10
 
 
@@ -36,14 +32,15 @@ def main() -> int:
         write_csv(generate(), SAMPLE)
         parts["sample data made"] = time.monotonic() - began
     started = time.monotonic()
-    with Cloud(HOME, port=0, engine_port=0, parameters=PARAMETERS) as cloud:
+    with Cloud(HOME, port=0, engine_port=0, parameters=LAPTOP_PARAMETERS) as cloud:
         parts["AWS up and stack deployed"] = time.monotonic() - started
         console.print(f"{SAMPLE} -> s3://{cloud.outputs['DataBucketName']}/{KEY}", soft_wrap=True)
         started = time.monotonic()
+        before = set(cloud.outbox.iterdir())
         outcome = _drop(cloud, console)
         parts["upload to end of the run"] = time.monotonic() - started
         _download(cloud, outcome.name)
-        mail = _mail(cloud)
+        mail = _mail(cloud, before)
     parts["everything"] = time.monotonic() - began
     if outcome.status != "SUCCEEDED" or mail is None:
         console.print(f"The run ended as {outcome.status}; e-mail: {mail or 'none'}; files: {RESULTS}", style="red")
@@ -72,11 +69,12 @@ def _download(cloud: Cloud, run: str) -> None:
             s3.download_file(bucket, found["Key"], str(target))
 
 
-def _mail(cloud: Cloud) -> Path | None:
+def _mail(cloud: Cloud, before: set[Path]) -> Path | None:
+    """The e-mail that came during the run."""
     deadline = time.monotonic() + _MAIL_SECONDS
     while time.monotonic() < deadline:
-        if mails := sorted(cloud.outbox.glob("*.eml")):
-            return mails[-1]
+        if mails := sorted(set(cloud.outbox.glob("*.eml")) - before):
+            return Path(os.path.relpath(mails[-1]))
         time.sleep(0.1)
     return None
 

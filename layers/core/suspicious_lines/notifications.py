@@ -28,8 +28,8 @@ def notify_reviewers(request: NotifyRequest, settings: NotifySettings) -> Notifi
 
 
 def publish(topic_arn: str, subject: str, text: str) -> str:
-    """Publishes and returns the message's id. SNS subjects are ASCII, one line, 100 characters."""
-    subject = " ".join(subject.encode("ascii", "replace").decode().split())[:100]
+    """Publishes and returns the message's id. SNS subjects are ASCII, one line, below 100 characters."""
+    subject = " ".join(subject.encode("ascii", "replace").decode().split())[:99]
     body = text.encode()[:MOST_MESSAGE_BYTES].decode("utf-8", "ignore")
     return client("sns").publish(TopicArn=topic_arn, Subject=subject, Message=body)["MessageId"]
 
