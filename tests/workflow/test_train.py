@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import jsonschema
 import pandas as pd
 import pytest
 
+from local.activities import generate
 from suspicious_lines.quality import Metrics
 from suspicious_lines.receipts import Receipt
 
@@ -136,9 +139,17 @@ def test_keys_come_through_as_they_are(workflow, activities, key):
     assert workflow.json(run, "receipt.json")["input"]["key"] == key
 
 
-def test_ten_uploads_at_once_all_end_right(workflow):
-    from local.activities import generate
+def test_the_aws_cli_unmodified_starts_the_workflow(workflow, activities, tmp_path):
+    (tmp_path / "cli.csv").write_bytes(activities)
+    target = f"s3://{workflow.bucket}/incoming/"
+    copy = [sys.executable, "-m", "awscli", "s3", "cp", str(tmp_path / "cli.csv"), target]
+    credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    subprocess.run([*copy, "--endpoint-url", workflow.cloud.endpoint_url], env=credentials, check=True)
+    version = workflow.s3.head_object(Bucket=workflow.bucket, Key="incoming/cli.csv")["VersionId"]
+    assert workflow.wait(workflow.arn_of(version)).status == "SUCCEEDED"
 
+
+def test_ten_uploads_at_once_all_end_right(workflow):
     bodies = [generate(seed=seed, lines=600).to_csv(index=False).encode() for seed in range(10)]
     with ThreadPoolExecutor(10) as pool:
         versions = list(pool.map(lambda pair: workflow.upload(pair[1], f"incoming/{pair[0]}.csv"), enumerate(bodies)))

@@ -1,0 +1,63 @@
+"""The README's demo as a person runs it, held against the published result of the seed's rule."""
+
+import csv
+import email
+import email.policy
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = {"recall": 0.50, "precision": 0.75}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A finished `python -m local demo` in a directory of its own: (its output, the directory)."""
+    place = tmp_path_factory.mktemp("demo")
+    done = subprocess.run(
+        [sys.executable, "-m", "local", "demo"],
+        cwd=place,
+        env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout, place
+
+
+def test_the_seeds_rule_gives_the_published_result_or_better(demo):
+    _, place = demo
+    metrics = json.loads((place / ".local/results/results/metrics.json").read_text())
+    assert metrics["lines_read"] == 105_965
+    assert metrics["lines_validation"] == 21_193
+    assert metrics["threshold"]["strategy"] == "error-median"
+    assert metrics["recall"] >= PUBLISHED["recall"]
+    assert metrics["precision"] >= PUBLISHED["precision"]
+
+
+def test_the_summary_says_what_the_files_say(demo):
+    output, place = demo
+    metrics = json.loads((place / ".local/results/results/metrics.json").read_text())
+    assert f"{metrics['flagged']:,} on {metrics['matters']:,} matters" in output
+    assert f"{metrics['amount_at_stake']:,.2f}" in output
+    with (place / ".local/results/results/suspicious_lines.csv").open() as listed:
+        worst = next(csv.DictReader(listed))
+    assert f"line {worst['Line']}, matter {worst['Matter Number']}, score {worst['Score']}" in output
+    for path in re.findall(r"\s(\.local/\S+)", output):
+        assert (place / path).exists()
+
+
+def test_the_email_names_the_worst_line(demo):
+    _, place = demo
+    (mail,) = (place / ".local/outbox").glob("*.eml")
+    message = email.message_from_bytes(mail.read_bytes(), policy=email.policy.default)
+    with (place / ".local/results/results/suspicious_lines.csv").open() as listed:
+        worst = next(csv.DictReader(listed))
+    assert f"Line {worst['Line']} - {worst['Firm Name']}, matter {worst['Matter Number']}" in message.get_content()

@@ -1,0 +1,89 @@
+"""`make invoke` without Docker: every function by its own event, in the order of the workflow."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from local.activities import generate
+
+ROOT = Path(__file__).parents[2]
+IN_ORDER = [
+    "claim_upload",
+    "preprocess",
+    "start_training",
+    "deploy_endpoint",
+    "score_lines",
+    "choose_threshold",
+    "notify_reviewers",
+    "promote_model",
+    "write_receipt",
+    "report_failure",
+]
+
+
+@pytest.fixture
+def invoke(workflow, tmp_path):
+    """Invokes a function by its committed event, changed where it must speak of a real execution."""
+
+    def run(function: str, **changes: object) -> dict:
+        event = json.loads((ROOT / "events" / f"{function}.json").read_text()) | changes
+        file = tmp_path / f"{function}.json"
+        file.write_text(json.dumps(event))
+        home = str(workflow.cloud.outbox.parent)
+        command = [sys.executable, "-m", "local", "invoke", function, "--event", str(file), "--home", home]
+        done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return json.loads(done.stdout[("\n" + done.stdout).rindex("\n{\n") :])  # after the function's log
+
+    return run
+
+
+def test_the_events_replay_the_workflow_function_by_function(workflow, invoke):
+    assert sorted(IN_ORDER) == sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
+    body = generate(lines=1_500).to_csv(index=False).encode()
+    earlier = workflow.drop(body)  # the upload that the events speak of, and an execution whose history they can read
+    dataset: dict = {}
+    for function in IN_ORDER:
+        changes: dict = {}
+        if function in {"choose_threshold", "write_receipt"}:
+            changes["dataset"] = dataset
+        if function == "write_receipt":
+            changes["execution_arn"] = earlier.arn
+        if function == "report_failure":
+            changes["executionArn"] = earlier.arn
+        if function == "start_training":
+            changes["feature_dim"] = dataset["feature_dim"]
+        for part in dataset["parts"] if function == "score_lines" else [None]:
+            answer = invoke(function, **changes, **({"part": part} if part else {}))
+        if function == "preprocess":
+            dataset = answer
+        if function == "start_training":
+            _until(partial(_job_is_done, workflow, answer["job_name"]))
+        if function == "deploy_endpoint":
+            _until(partial(_endpoint_is_ready, workflow, answer["endpoint_name"]))
+        if function == "write_receipt":
+            assert (answer["status"], answer["run"]) == ("SUCCEEDED", "example")
+    assert workflow.live() == "example"
+    assert "example" not in workflow.claims()
+
+
+def _job_is_done(workflow, name: str) -> bool:
+    return workflow.sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Completed"
+
+
+def _endpoint_is_ready(workflow, name: str) -> bool:
+    return workflow.sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService"
+
+
+def _until(done) -> None:
+    for _ in range(200):
+        if done():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came to that")
