@@ -99,7 +99,7 @@ def generate(kind: Kind = "published", seed: int = 1, lines: int = PUBLISHED_LIN
 def generate_with_answers(kind: Kind = "published", seed: int = 1, lines: int = PUBLISHED_LINES) -> pd.DataFrame:
     """The lines of `generate` with `Error Kind` (empty: a fine line) and `Altered Field` (empty where no one field is).
 
-    A duplicate is the later of two equal lines. A line that was altered but let pass has an altered field and no kind.
+    A duplicate is the later of two equal lines. A line that was altered but let pass has no kind and keeps its field.
     """
     recipe = RECIPES[kind]
     rng = np.random.default_rng([seed, get_args(Kind).index(kind)])
