@@ -54,10 +54,11 @@ def test_the_summary_says_what_the_files_say(demo):
         assert (place / path).exists()
 
 
-def test_the_email_names_the_worst_line(demo):
+def test_the_email_names_the_dearest_line(demo):
     _, place = demo
     (mail,) = (place / ".local/outbox").glob("*.eml")
     message = email.message_from_bytes(mail.read_bytes(), policy=email.policy.default)
     with (place / ".local/results/results/suspicious_lines.csv").open() as listed:
-        worst = next(csv.DictReader(listed))
-    assert f"Line {worst['Line']} - {worst['Firm Name']}, matter {worst['Matter Number']}" in message.get_content()
+        dearest = max(csv.DictReader(listed), key=lambda row: float(row["Amount At Stake"]))
+    told = f"* line {dearest['Line']}: {float(dearest['Amount At Stake']):,.2f} at stake"
+    assert told in message.get_content()

@@ -34,12 +34,18 @@ ENVIRONMENT = {
     "POLL_SECONDS": "20",
     "ENDPOINT_MEMORY_MB": "2048",
     "ENDPOINT_MAX_CONCURRENCY": "5",
+    "THRESHOLD_STRATEGY": "error-median",
     "REVIEW_BUDGET": "200",
+    "PRECISION_FLOOR": "0.9",
+    "F_BETA": "1",
+    "SPREADSHEET_BOM": "false",
+    "NOTIFY_BY_FIRM": "false",
     "REVIEWERS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:reviewers",
     "OPERATORS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:operators",
 }
-# Powertools reads the environment when the library is imported.
+# Powertools reads the environment when it is imported, and X-Ray opens its socket.
 os.environ.update(ENVIRONMENT)
+importlib.import_module("suspicious_lines.observability")
 
 
 @pytest.fixture(autouse=True)

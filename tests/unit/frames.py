@@ -39,6 +39,7 @@ def lines_frame(count: int, seed: int = 1, labelled: bool = True) -> pd.DataFram
             "fee": fee,
             "total": np.round(minutes / 60 * fee, 2),
             "error": pd.array(is_error if labelled else [pd.NA] * count, dtype="boolean"),
+            "repeats": 0,
         }
     )
     return frame.astype(

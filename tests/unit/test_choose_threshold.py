@@ -7,91 +7,170 @@ import pyarrow as pa
 import pytest
 
 from frames import BUCKET, lines_frame
-from suspicious_lines import datasets, store
+from suspicious_lines import datasets, results, store
 from suspicious_lines.encoder import Encoder
-from suspicious_lines.errors import ModelResponseError
+from suspicious_lines.errors import ModelResponseError, SettingsError
+from suspicious_lines.features import features_csv
+from suspicious_lines.planted import plant
 from suspicious_lines.quality import Metrics
+from suspicious_lines.results import FLAGGED_COLUMNS
+from suspicious_lines.rules import Rules
 
 UPLOAD = {"bucket": BUCKET, "key": "incoming/x.csv", "etag": "e", "size": 1}
 
 
-def run_of(frame, scores, context, handler):
-    """Writes what the states before have written, and chooses the threshold."""
-    store.put(BUCKET, "runs/run/encoder.json", Encoder.fit(frame).to_json(), "application/json")
-    halves = [frame.iloc[: len(frame) // 2], frame.iloc[len(frame) // 2 :]]
-    parts = ["part-00000", "part-00001"]
-    for part, half in zip(parts, halves, strict=True):
-        datasets.write_part(
-            pa.Table.from_pandas(half, preserve_index=False), BUCKET, f"runs/run/lines/validation/{part}.parquet"
-        )
-        table = pa.table({"line": half["line"].to_numpy(), "score": scores[half.index]})
-        datasets.write_part(table, BUCKET, f"runs/run/scores/validation/{part}.parquet")
-    dataset = {
-        "lines_read": len(frame), "lines_rejected": 0, "lines_train": 0, "lines_validation": len(frame),
-        "feature_dim": 1, "parts": parts, "sha256": "0" * 64,
-    }  # fmt: skip
-    answer = handler({"run": "run", "upload": UPLOAD, "dataset": dataset}, context)
-    metrics = Metrics.model_validate_json(store.get_bytes(BUCKET, "runs/run/results/metrics.json"))
-    flagged = list(
-        csv.DictReader(io.StringIO(store.get_bytes(BUCKET, "runs/run/results/suspicious_lines.csv").decode()))
-    )
-    return answer, metrics, flagged
+def forest(body: bytes) -> bytes:
+    """Stands in for the endpoint: a line's score is the sum of its features."""
+    rows = [line.split(b",") for line in body.splitlines()]
+    return json.dumps({"scores": [{"score": sum(map(abs, map(float, row)))} for row in rows]}).encode()
 
 
 @pytest.fixture
-def handler(cloud, load_handler, monkeypatch):
-    monkeypatch.setenv("REVIEW_BUDGET", "7")
-    return load_handler("choose_threshold")
+def choose(cloud, load_handler, context, monkeypatch):
+    """Writes what the states before have written, chooses the threshold, and returns (answer, metrics, listed)."""
+    monkeypatch.setattr(results, "sender", lambda endpoint_name: forest)
+
+    def run(frame, score=forest, **environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        encoder = Encoder.fit(frame)
+        store.put(BUCKET, "runs/run/encoder.json", encoder.to_json(), "application/json")
+        half = len(frame) // 2
+        parts = {
+            "validation/part-00000": frame.iloc[:half],
+            "validation/part-00001": frame.iloc[half:],
+            "planted/part-00000": plant(frame, seed=1),
+        }
+        for part, lines in parts.items():
+            table = pa.Table.from_pandas(lines, preserve_index=False)
+            datasets.write_part(table, BUCKET, f"runs/run/lines/{part}.parquet")
+            found = [entry["score"] for entry in json.loads(score(features_csv(encoder, lines)))["scores"]]
+            scores = pa.table({"line": lines["line"].to_numpy(), "score": found})
+            datasets.write_part(scores, BUCKET, f"runs/run/scores/{part}.parquet")
+        counts = {"lines_read": len(frame), "lines_rejected": 0, "lines_train": 0, "lines_validation": len(frame)}
+        dataset = counts | {"feature_dim": 1, "parts": list(parts), "sha256": "0" * 64}
+        event = {"run": "run", "upload": UPLOAD, "dataset": dataset, "endpoint_name": "endpoint"}
+        answer = load_handler("choose_threshold")(event, context)
+        metrics = Metrics.model_validate_json(store.get_bytes(BUCKET, "runs/run/results/metrics.json"))
+        listed = store.get_bytes(BUCKET, "runs/run/results/suspicious_lines.csv").decode()
+        return answer, metrics, list(csv.DictReader(io.StringIO(listed)))
+
+    return run
 
 
-def test_labels_choose_the_median_score_of_the_known_errors(handler, context):
-    frame = lines_frame(400)
-    scores = np.log(frame["minutes"].to_numpy())
-    answer, metrics, flagged = run_of(frame, scores, context, handler)
-    errors = frame["error"].to_numpy(bool)
-    assert metrics.threshold.strategy == "error-median"
-    assert metrics.threshold.value == pytest.approx(np.median(scores[errors]))
+def test_labels_choose_the_median_score_of_the_known_errors(choose):
+    answer, metrics, listed = choose(lines_frame(400))
+    assert (metrics.threshold.strategy, metrics.threshold.note) == ("error-median", None)
     assert metrics.labelled == 400
-    assert metrics.confusion.tp == (errors & (scores >= metrics.threshold.value)).sum()
     assert metrics.recall >= 0.5
-    assert answer["flagged"] == metrics.flagged == len(flagged)
-    assert metrics.amount_at_stake == pytest.approx(sum(float(row["Total"]) for row in flagged))
-    given = [float(row["Score"]) for row in flagged]
+    assert metrics.precision == 1
+    assert metrics.confusion.tp + metrics.confusion.fp == metrics.flagged == len(listed) == answer["flagged"]
+    low, high = metrics.held_out.recall_interval
+    assert low <= 0.5 <= high
+    assert metrics.amount_at_stake == pytest.approx(sum(float(row["Amount At Stake"]) for row in listed))
+    assert sum(found.lines for found in metrics.found_by.values()) == metrics.flagged
+    given = [float(row["Score"]) for row in listed]
     assert given == sorted(given, reverse=True)
+    assert all(score >= float(row["Threshold"]) - 1e-4 for score, row in zip(given, listed, strict=True))
+
+
+def test_the_list_says_why_in_stable_columns(choose):
+    _, _, listed = choose(lines_frame(400))
+    assert list(listed[0]) == list(FLAGGED_COLUMNS.values())
+    assert list(listed[0])[:10] == [
+        "Line", "Matter Number", "Firm Name", "Matter Type", "Resource", "Activity", "Minutes", "Fee", "Total", "Error",
+    ]  # fmt: skip
+    for row in listed:
+        assert row["Field"] == "minutes"
+        assert f"{float(row['Minutes']):g} minutes; usual for {row['Resource']}" in row["Reason"]
+        assert float(row["Expected Low"]) < float(row["Expected High"]) < float(row["Minutes"])
+        assert 0 < float(row["Amount At Stake"]) < float(row["Total"])
 
 
 @pytest.mark.parametrize("labels", ["none", "no error among them"])
-def test_without_known_errors_the_review_budget_decides(handler, context, labels):
+def test_without_known_errors_the_review_budget_decides(choose, labels):
     frame = lines_frame(400, labelled=False)
     if labels != "none":
         frame["error"] = frame["error"].fillna(False)
-    _, metrics, flagged = run_of(frame, np.zeros(400), context, handler)
-    assert (metrics.threshold.strategy, metrics.flagged, len(flagged)) == ("budget", 7, 7)
-    largest = sorted(frame["total"], reverse=True)[:7]
-    assert sorted((float(row["Total"]) for row in flagged), reverse=True) == largest
+    _, metrics, listed = choose(frame, REVIEW_BUDGET="7")
+    assert (metrics.threshold.strategy, metrics.flagged, len(listed)) == ("budget", 7, 7)
+    assert metrics.threshold.note == "no line is known to be an error"
     assert (metrics.average_precision, metrics.roc_auc) == (None, None)
-    assert (metrics.confusion is None) == (labels == "none")
+    assert (metrics.confusion is None) == (metrics.held_out is None) == (labels == "none")
 
 
-def test_results_neutralise_formulas_and_escape_markup(handler, context):
+def test_equal_scores_leave_the_lines_with_the_most_money(choose):
+    frame = lines_frame(400, labelled=False)
+
+    def constant(body):
+        return json.dumps({"scores": [{"score": 1.0} for _ in body.splitlines()]}).encode()
+
+    store.put(BUCKET, "config/rules.json", all_rules(enabled=False), "application/json")
+    _, metrics, listed = choose(frame, constant, REVIEW_BUDGET="7", THRESHOLD_STRATEGY="sigma")
+    assert metrics.threshold.note == "all lines score the same"
+    assert sorted(float(row["Total"]) for row in listed) == sorted(frame["total"])[-7:]
+
+
+def all_rules(**change) -> str:
+    document = json.loads(Rules.default().model_dump_json())
+    return json.dumps({name: rule | change for name, rule in document.items()})
+
+
+def test_rules_find_what_the_model_does_not_and_can_be_switched_off(choose):
+    frame = lines_frame(400, labelled=False)
+    frame.loc[5, "repeats"] = 3
+    _, metrics, listed = choose(frame, REVIEW_BUDGET="2")
+    assert metrics.rules["duplicate"].lines == 1
+    (row,) = (row for row in listed if row["Line"] == "7")
+    assert (row["Found By"], row["Field"], row["Rules"]) == ("rule", "duplicate", "duplicate")
+    assert row["Reason"] == "billed before: the same as line 3"
+    assert row["Amount At Stake"] == row["Total"]
+    store.put(BUCKET, "config/rules.json", all_rules(enabled=False), "application/json")
+    _, metrics, listed = choose(frame, REVIEW_BUDGET="2")
+    assert metrics.rules == {}
+    assert {row["Found By"] for row in listed} == {"model"}
+
+
+def test_a_wrong_configuration_of_the_rules_is_the_operators_to_mend(choose):
+    store.put(BUCKET, "config/rules.json", "{}", "application/json")
+    with pytest.raises(SettingsError, match=r"config/rules\.json"):
+        choose(lines_frame(40))
+
+
+def test_planted_errors_are_counted_and_never_listed(choose):
+    frame = lines_frame(400)
+    _, metrics, listed = choose(frame)
+    assert set(metrics.self_test) == {"minutes", "fee", "total", "duplicate"}
+    assert all(0 <= kind.caught <= kind.planted == 50 for kind in metrics.self_test.values())
+    assert metrics.self_test["minutes"].caught > 0
+    totals = dict(zip(frame["line"].astype(str), frame["total"], strict=True))
+    assert all(float(row["Total"]) == totals[row["Line"]] for row in listed)
+
+
+def test_results_neutralise_formulas_and_escape_markup(choose):
     frame = lines_frame(40)
     frame["firm_name"] = "=cmd|'/c calc'!A1<script>alert(1)</script>"
     frame["firm_name"] = frame["firm_name"].astype("category")
-    _, _, flagged = run_of(frame, np.arange(40.0), context, handler)
-    assert flagged
-    assert all(row["Firm Name"].startswith("'=cmd") for row in flagged)
-    page = store.get_bytes(BUCKET, "runs/run/results/report.html").decode()
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
+    _, _, listed = choose(frame, SPREADSHEET_BOM="true")
+    assert listed
+    assert all(row["Firm Name"].startswith("'=cmd") for row in listed)
+    assert store.get_bytes(BUCKET, "runs/run/results/suspicious_lines.csv").startswith(b"\xef\xbb\xbf")
+    assert "<script>alert" not in store.get_bytes(BUCKET, "runs/run/results/report.html").decode()
 
 
-def test_scores_of_other_lines_are_refused(handler, context):
+def test_scores_of_other_lines_are_refused(choose, monkeypatch):
     frame = lines_frame(40)
-    run_of(frame, np.arange(40.0), context, handler)
-    shuffled = pa.table({"line": frame["line"].to_numpy()[::-1][:20], "score": np.zeros(20)})
-    datasets.write_part(shuffled, BUCKET, "runs/run/scores/validation/part-00000.parquet")
-    event = json.loads((store.get_bytes(BUCKET, "runs/run/results/metrics.json")).decode())
-    dataset = {key: event[key] for key in ("lines_read", "lines_rejected", "lines_train", "lines_validation")}
-    dataset |= {"feature_dim": 1, "parts": ["part-00000", "part-00001"], "sha256": "0" * 64}
-    with pytest.raises(ModelResponseError):
-        handler({"run": "run", "upload": UPLOAD, "dataset": dataset}, context)
+    write = datasets.write_part
+
+    def shuffled(table, bucket, key):
+        write(table.take(list(range(table.num_rows))[::-1]) if "/scores/" in key else table, bucket, key)
+
+    monkeypatch.setattr(datasets, "write_part", shuffled)
+    with pytest.raises(ModelResponseError, match="not those of the lines"):
+        choose(frame)
+
+
+def test_five_lines_have_an_answer(choose):
+    frame = lines_frame(100).tail(1)
+    _, metrics, listed = choose(frame.assign(line=np.int64(2)))
+    assert (metrics.flagged, len(listed)) == (1, 1)

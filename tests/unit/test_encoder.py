@@ -46,18 +46,32 @@ lines = st.fixed_dictionaries(
 
 
 @given(st.lists(lines, min_size=1, max_size=20))
-def test_decode_inverts_encode(rows):
-    frame = pd.DataFrame(rows)
-    decoded = ENCODER.decode(ENCODER.encode(frame))
-    assert decoded[CATEGORIES].values.tolist() == frame[CATEGORIES].values.tolist()
-    for column in ("minutes", "fee", "total"):
-        np.testing.assert_allclose(decoded[column], frame[column], rtol=2e-3, atol=2e-3)
+def test_decode_gives_the_plainest_line_with_the_same_features(rows):
+    encoded = ENCODER.encode(pd.DataFrame(rows))
+    decoded = ENCODER.decode(encoded)
+    assert decoded[CATEGORIES].values.tolist() == pd.DataFrame(rows)[CATEGORIES].values.tolist()
+    again = ENCODER.encode(decoded)
+    # Lines at the limits of a feature have the same features only up to the limit.
+    np.testing.assert_allclose(again, encoded, atol=0.01)
+
+
+@given(st.lists(lines, min_size=1, max_size=20))
+def test_every_feature_is_within_its_documented_limits(rows):
+    encoded = pd.DataFrame(ENCODER.encode(pd.DataFrame(rows)), columns=ENCODER.features)
+    assert (encoded["minutes_above_peers"] >= 0).all()
+    assert encoded["minutes_beyond_peers"].between(0, 6).all()
+    assert encoded[["fee_off_card", "total_off_arithmetic"]].abs().le(6).all(axis=None)
+    for column in CATEGORIES:
+        slots = [name for name in ENCODER.features if name.startswith(f"{column}=")]
+        np.testing.assert_allclose(encoded[slots].sum(axis=1), 0.3)
 
 
 def test_an_unknown_category_has_its_own_feature_and_is_counted():
     odd = TRAIN.head(3).astype({"resource": object}).assign(resource=["Robot", "Junior", "Robot"])
     encoded = pd.DataFrame(ENCODER.encode(odd), columns=ENCODER.features)
-    assert list(encoded["resource=other"]) == [1, 0, 1]
+    np.testing.assert_allclose(encoded["resource=other"], [0.3, 0, 0.3])
+    known = ENCODER.encode(TRAIN)[:, NUMERIC_FEATURES.index("rarity")]
+    assert encoded["rarity"][0] > known.max()
     assert ENCODER.unknown(odd) == {"matter_type": 0, "resource": 2, "activity": 0}
     assert list(ENCODER.decode(ENCODER.encode(odd))["resource"]) == [None, "Junior", None]
 
@@ -66,13 +80,44 @@ def test_peers_back_off_to_a_group_that_is_large_enough():
     rare = pd.concat([TRAIN, TRAIN.head(3).assign(matter_type="Rare")], ignore_index=True)
     rare["matter_type"] = rare["matter_type"].astype("category")
     encoder = Encoder.fit(rare)
-    groups = encoder.minutes.of(rare.tail(3))
-    assert (groups[:, 0] >= 20).all()
+    assert (encoder.minutes.of(rare.tail(3))["lines"] >= 20).all()
 
 
-def test_a_line_like_its_peers_is_near_zero_and_an_inflated_one_is_not():
-    typical = TRAIN[~TRAIN["error"].astype(bool)]
-    encoded = ENCODER.encode(typical)[:, : len(NUMERIC_FEATURES)]
-    assert np.median(np.abs(encoded[:, 0])) < 1
-    inflated = ENCODER.encode(typical.assign(minutes=typical["minutes"] * 10))
-    assert (inflated[:, 0] > encoded[:, 0] + 3).all()
+def test_an_ordinary_line_is_plain_and_each_kind_of_error_moves_its_own_feature():
+    fine = TRAIN[~TRAIN["error"].astype(bool)]
+    plain = pd.DataFrame(ENCODER.encode(fine), columns=ENCODER.features)
+    assert (plain[["fee_off_card", "total_off_arithmetic"]] == 0).all(axis=None)
+    assert (plain["minutes_beyond_peers"] == 0).mean() > 0.9
+    altered = {
+        "minutes_beyond_peers": fine.assign(minutes=fine["minutes"] * 10, total=fine["total"] * 10),
+        "fee_off_card": fine.assign(fee=fine["fee"] * 1.5, total=fine["total"] * 1.5),
+        "total_off_arithmetic": fine.assign(total=fine["total"] * 1.1),
+    }
+    for feature, lines in altered.items():
+        moved = pd.DataFrame(ENCODER.encode(lines), columns=ENCODER.features) - plain
+        assert (moved[feature] > 0.5).mean() > 0.95
+        others = [name for name in altered if name != feature]
+        assert (moved[others] == 0).all(axis=None)
+
+
+def test_the_documented_formulas():
+    line = TRAIN.head(1).assign(minutes=300.0, fee=200.0, total=1100.0)
+    encoded = pd.Series(ENCODER.encode(line)[0], index=ENCODER.features)
+    peers = {name: values[0] for name, values in ENCODER.minutes.of(line).items()}
+    card = {name: values[0] for name, values in ENCODER.fee.of(line).items()}
+    z = (np.log(300) - peers["median"]) / peers["spread"]
+    assert encoded["minutes_above_peers"] == pytest.approx(0.6 * z, rel=1e-5)
+    ceiling = min(peers["ceiling"], peers["median"] + 2.5 * peers["spread"])
+    beyond = np.clip((np.log(300) - ceiling) / peers["spread"], 0, 6)
+    assert encoded["minutes_beyond_peers"] == pytest.approx(beyond, rel=1e-5)
+    off = max(np.log(200) - card["ceiling"], 0) + min(np.log(200) - card["floor"], 0)
+    assert encoded["fee_off_card"] == pytest.approx(np.clip(10 * off, -6, 6), rel=1e-5)
+    assert encoded["total_off_arithmetic"] == pytest.approx(6)
+    assert 100 * np.log(1100 / 1000) > 6
+
+
+def test_nothing_charged_is_no_arithmetic_error():
+    free = TRAIN.head(2).assign(fee=[0.0, 0.0], total=[0.0, 5.0])
+    encoded = pd.DataFrame(ENCODER.encode(free), columns=ENCODER.features)
+    assert list(encoded["total_off_arithmetic"]) == [0, 6]
+    assert np.isfinite(encoded).all(axis=None)

@@ -1,75 +1,123 @@
+import csv
+import io
 import json
 
 import pytest
 
 from frames import BUCKET
 from suspicious_lines import store
-from suspicious_lines.notifications import publish, subject_of, text_of
+from suspicious_lines.notifications import publish
+from suspicious_lines.results import FLAGGED_COLUMNS
 
 METRICS = {
     "lines_read": 105_965,
-    "lines_rejected": 2,
+    "lines_rejected": 1,
     "lines_validation": 21_193,
-    "flagged": 41,
-    "matters": 17,
-    "amount_at_stake": 38211.0,
-    "threshold": {"value": 1.599, "strategy": "error-median"},
-    "confusion": {"tp": 30, "fp": 11, "fn": 30, "tn": 21_122},
-    "precision": 0.7317,
-    "recall": 0.5,
+    "threshold": {"value": 4.6, "strategy": "error-median", "note": None},
+    "held_out": {
+        "precision": 0.7317,
+        "precision_interval": [0.58, 0.84],
+        "recall": 0.5,
+        "recall_interval": [0.38, 0.62],
+        "f1": 0.6,
+    },
+    "self_test": {"minutes": {"planted": 50, "caught": 40}, "fee": {"planted": 50, "caught": 48}},
 }
-FLAGGED = [
-    {
+UPLOAD = {"bucket": BUCKET, "key": "incoming/activities.csv", "etag": "e", "size": 1}
+
+
+def flagged(number: int) -> dict[str, str]:
+    return dict.fromkeys(FLAGGED_COLUMNS.values(), "") | {
         "Line": str(number),
-        "Matter Number": "17",
-        "Firm Name": "Specimen LLP",
+        "Matter Number": str(number % 17),
+        "Firm Name": f"Specimen {'Oak' if number % 2 else 'Elm'} LLP",
         "Matter Type": "Antitrust",
         "Resource": "Junior",
         "Activity": "Attend Court",
         "Minutes": "505.0",
         "Fee": "150.0",
         "Total": "1262.5",
+        "Amount At Stake": str(1000 + number),
         "Reason": "505 minutes; usual for Junior, Attend Court, Antitrust: 60 to 180",
     }
-    for number in range(41)
-]
-REFUSED = [{"Line": "7", "Column": "Minutes", "Value": "secret", "Reason": "is negative"}]
 
 
-def text(metrics=METRICS, flagged=FLAGGED, refused=REFUSED):
-    return text_of("incoming/activities.csv", metrics, flagged, refused, "s3://bucket/runs/run")
+@pytest.fixture
+def notify(cloud, load_handler, context):
+    """Writes results, sends the messages, and returns them: (subject, text, attributes)."""
+
+    def run(rows, metrics=METRICS, refused="7,Minutes,secret,is negative\n"):
+        store.put_json(BUCKET, "runs/run/results/metrics.json", metrics)
+        listed = io.StringIO()
+        writer = csv.DictWriter(listed, list(FLAGGED_COLUMNS.values()))
+        writer.writeheader()
+        writer.writerows(rows)
+        store.put(BUCKET, "runs/run/results/suspicious_lines.csv", listed.getvalue().encode("utf-8-sig"), "text/csv")
+        store.put(BUCKET, "runs/run/rejected.csv", f"Line,Column,Value,Reason\n{refused}", "text/csv")
+        assert load_handler("notify_reviewers")({"run": "run", "upload": UPLOAD}, context)["message_id"]
+        found = cloud.sqs.receive_message(QueueUrl=cloud.queues["reviewers"], MaxNumberOfMessages=10)["Messages"]
+        sent = [json.loads(message["Body"]) for message in found]
+        return [
+            (one["Subject"], one["Message"], {name: a["Value"] for name, a in one["MessageAttributes"].items()})
+            for one in sent
+        ]
+
+    return run
 
 
-def test_the_subject_carries_the_numbers():
-    assert subject_of(METRICS) == "41 lines to query on 17 matters: 38,211.00 at stake"
-    assert subject_of(METRICS | {"flagged": 1, "matters": 1}).startswith("1 line to query on 1 matter:")
+def test_the_message_says_what_to_do_why_and_where(notify):
+    ((subject, text, attributes),) = notify([flagged(number) for number in range(41)])
+    assert subject == "41 lines to query on 17 matters: 41,820.00 at stake"
+    assert attributes == {"scope": "all", "flagged": "41", "amount_at_stake": "41820.0"}
+    # The lines with the most at stake, by firm and matter.
+    assert "Specimen Elm LLP\n10 lines, 10,310.00 at stake" in text
+    assert "Matter 6, Antitrust\n* line 40: 1,040.00 at stake" in text
+    assert "Junior, Attend Court, 505 min at 150.00 = 1,262.50" in text
+    assert "505 minutes; usual for Junior, Attend Court, Antitrust: 60 to 180" in text
+    assert "line 20:" not in text
+    assert "21 more are in the report and in the list." in text
+    assert "* line 7, column Minutes: is negative" in text
+    assert "73% (58% to 84%) of the listed lines are known errors" in text
+    assert "88 of 100 planted errors would have been listed (minutes 40 of 50, fee 48 of 50)" in text
+    assert "s3://" + BUCKET + "/runs/run/" in text
+    assert "results/report.html?X-Amz-Algorithm=AWS4-HMAC-SHA256" in text
+    assert "X-Amz-Expires=43200" in text
+    assert "secret" not in text
+    assert max(len(line) for line in text.splitlines() if "http" not in line) < 200
 
 
-def test_the_text_says_what_to_do_why_and_where():
-    told = text()
-    assert "Line 0 - Specimen LLP, matter 17" in told
-    assert "505 min at 150.00 = 1,262.50" in told
-    assert "Why: 505 minutes; usual for Junior, Attend Court, Antitrust: 60 to 180" in told
-    assert "21 more lines are in suspicious_lines.csv." in told
-    assert "Line 7, column Minutes: is negative" in told
-    assert "73% of the listed lines are known errors, and 50% of the known errors are listed" in told
-    assert "s3://bucket/runs/run/results/report.html" in told
+def test_one_line_is_one_line_and_none_is_none(notify):
+    ((subject, text, _),) = notify([flagged(1)], refused="")
+    assert subject == "1 line to query on 1 matter: 1,001.00 at stake"
+    assert "left out" not in text
+    ((subject, text, _),) = notify([], METRICS | {"held_out": None})
+    assert subject == "0 lines to query on 0 matters: 0.00 at stake"
+    assert "No line needs a query." in text
+    assert "known errors" not in text
 
 
-def test_the_text_quotes_no_refused_value():
-    assert "secret" not in text()
+def test_a_fallback_is_told(notify):
+    threshold = {"value": 4.6, "strategy": "budget", "note": "no line is known to be an error"}
+    ((_, text, _),) = notify([flagged(1)], METRICS | {"threshold": threshold, "held_out": None})
+    assert "as many as you can query, because no line is known to be an error." in text
 
 
-def test_without_labels_it_says_so_and_without_flags_too():
-    bare = METRICS | {"confusion": None, "precision": None, "recall": None, "flagged": 0}
-    told = text(bare, [], [])
-    assert "No line needs a query." in told
-    assert "no known errors to measure against" in told
-    assert "left out" not in told
+def test_firms_get_their_own_lines_where_that_is_wanted(notify, monkeypatch):
+    monkeypatch.setenv("NOTIFY_BY_FIRM", "true")
+    messages = notify([flagged(number) for number in range(4)])
+    by_firm = {attributes["firm"]: (subject, text) for subject, text, attributes in messages if "firm" in attributes}
+    assert {attributes["scope"] for _, _, attributes in messages} == {"all", "firm"}
+    assert set(by_firm) == {"Specimen Oak LLP", "Specimen Elm LLP"}
+    subject, text = by_firm["Specimen Oak LLP"]
+    assert subject.startswith("2 lines to query")
+    assert "Specimen Elm" not in text
+    assert "Specimen" not in subject
+    # The report shows all the firms.
+    assert "http" not in text
 
 
 @pytest.mark.parametrize("subject", ["two\nlines", "x" * 300, "Gebühr für Müller"])
-def test_any_subject_and_any_length_reach_the_topic(cloud, monkeypatch, subject):
+def test_any_subject_and_any_length_reach_the_topic(cloud, subject):
     publish("arn:aws:sns:us-east-1:000000000000:reviewers", subject, "€" * 200_000)
     (message,) = cloud.sqs.receive_message(QueueUrl=cloud.queues["reviewers"])["Messages"]
     sent = json.loads(message["Body"])
@@ -77,15 +125,4 @@ def test_any_subject_and_any_length_reach_the_topic(cloud, monkeypatch, subject)
     assert "\n" not in sent["Subject"]
     assert len(sent["Subject"]) < 100
     assert len(sent["Message"].encode()) <= 256 * 1024
-
-
-def test_the_handler_sends_one_message(cloud, load_handler, context):
-    store.put_json(BUCKET, "runs/run/results/metrics.json", METRICS)
-    header = ",".join(FLAGGED[0])
-    rows = "\n".join(",".join(f'"{cell}"' for cell in row.values()) for row in FLAGGED)
-    store.put(BUCKET, "runs/run/results/suspicious_lines.csv", f"{header}\n{rows}\n", "text/csv")
-    store.put(BUCKET, "runs/run/rejected.csv", "Line,Column,Value,Reason\n", "text/csv")
-    upload = {"bucket": BUCKET, "key": "incoming/activities.csv", "etag": "e", "size": 1}
-    assert load_handler("notify_reviewers")({"run": "run", "upload": upload}, context)["message_id"]
-    (message,) = cloud.sqs.receive_message(QueueUrl=cloud.queues["reviewers"])["Messages"]
-    assert json.loads(message["Body"])["Subject"] == subject_of(METRICS)
+    assert sent["MessageAttributes"]["scope"]["Value"] == "all"

@@ -33,18 +33,22 @@ def test_the_parts_hold_every_accepted_line_once(cloud, handler, context):
     dataset = handler({"run": "run", "upload": upload(cloud, body)}, context)
     assert (dataset["lines_read"], dataset["lines_rejected"]) == (1_001, 1)
     assert (dataset["lines_train"], dataset["lines_validation"]) == (800, 200)
-    assert dataset["parts"] == ["part-00000", "part-00001"]
+    parts = ["validation/part-00000", "validation/part-00001", "planted/part-00000", "planted/part-00001"]
+    assert dataset["parts"] == parts
     train = pd.read_csv(io.BytesIO(store.get_bytes(BUCKET, "runs/run/features/train/part-00000.csv")), header=None)
     assert train.shape == (800, dataset["feature_dim"])
     assert np.isfinite(train.to_numpy()).all()
     encoder = Encoder.from_json(store.get_bytes(BUCKET, "runs/run/encoder.json").decode())
     seen = []
     for part in dataset["parts"]:
-        features = store.get_bytes(BUCKET, f"runs/run/features/validation/{part}.csv")
-        lines = pd.read_parquet(io.BytesIO(store.get_bytes(BUCKET, f"runs/run/lines/validation/{part}.parquet")))
+        features = store.get_bytes(BUCKET, f"runs/run/features/{part}.csv")
+        lines = pd.read_parquet(io.BytesIO(store.get_bytes(BUCKET, f"runs/run/lines/{part}.parquet")))
         sent = pd.read_csv(io.BytesIO(features), header=None).to_numpy()
         np.testing.assert_allclose(sent, encoder.encode(lines), atol=1e-3)
-        seen += list(lines["line"])
+        if part.startswith("validation/"):
+            seen += list(lines["line"])
+        else:
+            assert set(lines["planted"]) <= {"minutes", "fee", "total", "duplicate"}
     assert len(seen) == len(set(seen)) == 200
     rejected = store.get_bytes(BUCKET, "runs/run/rejected.csv").decode().splitlines()
     assert rejected == ["Line,Column,Value,Reason", "1002,Minutes,'-5,is negative"]

@@ -80,8 +80,8 @@ def test_score_lines_writes_a_score_beside_every_line(cloud, load_handler, conte
     store.put(BUCKET, "runs/run/features/validation/part-00003.csv", b"5\n7\n6\n", "text/csv")
     lines = pa.table({"line": np.array([11, 2, 30]), "firm_name": ["a", "b", "c"]})
     datasets.write_part(lines, BUCKET, "runs/run/lines/validation/part-00003.parquet")
-    event = {"run": "run", "part": "part-00003", "endpoint_name": "endpoint"}
-    assert load_handler("score_lines")(event, context) == {"part": "part-00003", "lines": 3}
+    event = {"run": "run", "part": "validation/part-00003", "endpoint_name": "endpoint"}
+    assert load_handler("score_lines")(event, context) == {"part": "validation/part-00003", "lines": 3}
     scores = datasets.read_part(BUCKET, "runs/run/scores/validation/part-00003.parquet", ["line", "score"])
     assert scores.to_pydict() == {"line": [11, 2, 30], "score": [5.0, 7.0, 6.0]}
     (request,) = runtime.requests
@@ -93,4 +93,6 @@ def test_score_lines_refuses_features_that_are_not_those_of_the_lines(cloud, loa
     store.put(BUCKET, "runs/run/features/validation/part-00000.csv", b"5\n7\n", "text/csv")
     datasets.write_part(pa.table({"line": [1]}), BUCKET, "runs/run/lines/validation/part-00000.parquet")
     with pytest.raises(ModelResponseError, match="1 lines and 2 scores"):
-        load_handler("score_lines")({"run": "run", "part": "part-00000", "endpoint_name": "endpoint"}, context)
+        load_handler("score_lines")(
+            {"run": "run", "part": "validation/part-00000", "endpoint_name": "endpoint"}, context
+        )

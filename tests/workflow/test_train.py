@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import jsonschema
@@ -14,6 +16,7 @@ import pytest
 from local.activities import generate
 from suspicious_lines.quality import Metrics
 from suspicious_lines.receipts import Receipt
+from suspicious_lines.rules import Rules
 
 CONTRACT = {
     "receipt.json",
@@ -23,6 +26,8 @@ CONTRACT = {
     "features/validation/part-00000.csv",
     "lines/validation/part-00000.parquet",
     "scores/validation/part-00000.parquet",
+    "features/planted/part-00000.csv",
+    "scores/planted/part-00000.parquet",
     "results/scored_lines.parquet",
     "results/suspicious_lines.csv",
     "results/metrics.json",
@@ -47,11 +52,16 @@ def test_an_upload_becomes_results_an_email_and_the_live_model(workflow, activit
     assert metrics["threshold"]["strategy"] == "error-median"
     scored = pd.read_parquet(io.BytesIO(workflow.read(run, "results/scored_lines.parquet")))
     assert len(scored) == scored["line"].nunique() == 300
-    assert scored["score"].between(0, 20).all()
-    assert scored["score"].nunique() > 100
+    assert scored["model_score"].between(0.3, 8).all()
+    assert scored["model_score"].nunique() > 100
+    assert (scored["suspicious"] == (scored["score"] >= metrics["threshold"]["value"])).all()
     flagged = rows_of(workflow.read(run, "results/suspicious_lines.csv"))
     assert len(flagged) == metrics["flagged"] == scored["suspicious"].sum()
     assert {int(row["Line"]) for row in flagged} == set(scored.loc[scored["suspicious"], "line"])
+    assert all(row["Reason"] and row["Field"] for row in flagged)
+    assert {kind["planted"] for kind in metrics["self_test"].values()} == {50}
+    low, high = metrics["held_out"]["recall_interval"]
+    assert low <= 0.5 <= high
 
     receipt = Receipt.model_validate(workflow.json(run, "receipt.json"))
     assert (receipt.status, receipt.run, receipt.input.key) == ("SUCCEEDED", run.name, "incoming/activities.csv")
@@ -64,7 +74,8 @@ def test_an_upload_becomes_results_an_email_and_the_live_model(workflow, activit
     (mail,) = workflow.mails(run, "reviewers")
     assert mail["Subject"].startswith(f"{metrics['flagged']} line")
     assert "at stake" in mail["Subject"]
-    assert f"Line {flagged[0]['Line']} - {flagged[0]['Firm Name']}" in mail.get_content()
+    dearest = max(flagged, key=lambda row: float(row["Amount At Stake"]))
+    assert f"* line {dearest['Line']}: {float(dearest['Amount At Stake']):,.2f} at stake" in mail.get_content()
     assert workflow.live() == run.name
     assert workflow.hosted()["endpoints"] == {receipt.model["endpoint"]}
 
@@ -86,6 +97,33 @@ def test_without_labels_the_review_budget_is_flagged(workflow, activities):
     metrics = workflow.json(run, "results/metrics.json")
     assert (metrics["threshold"]["strategy"], metrics["flagged"], metrics["labelled"]) == ("budget", 7, 0)
     assert metrics["confusion"] is metrics["precision"] is metrics["roc_auc"] is None
+
+
+def test_the_operators_rules_replace_the_librarys(workflow, activities):
+    rules = json.loads(Rules.default().model_dump_json())
+    off = {name: rule | {"enabled": False} for name, rule in rules.items()}
+    place = {"Bucket": workflow.bucket, "Key": "config/rules.json"}
+    workflow.s3.put_object(**place, Body=json.dumps(off))
+    try:
+        metrics = workflow.json(workflow.drop(activities), "results/metrics.json")
+        assert metrics["rules"] == {}
+        assert metrics["found_by"]["model"]["lines"] == metrics["flagged"]
+        workflow.s3.put_object(**place, Body=json.dumps(off | {"day": {"enabled": "perhaps"}}))
+        run = workflow.drop(activities)
+        assert (run.status, run.error) == ("FAILED", "SettingsError")
+        assert "config/rules.json is wrong: day" in run.cause
+    finally:
+        workflow.s3.delete_object(**place)
+
+
+def test_links_in_the_email_open_the_report_and_the_list(workflow, activities):
+    run = workflow.drop(activities)
+    (mail,) = workflow.mails(run, "reviewers")
+    links = re.findall(r"http://\S+", mail.get_content())
+    assert len(links) == 2
+    for link, name in zip(links, ["results/report.html", "results/suspicious_lines.csv"], strict=True):
+        with urllib.request.urlopen(link, timeout=5) as answer:
+            assert answer.read() == workflow.read(run, name)
 
 
 def test_a_second_delivery_ends_quietly_and_trains_nothing(workflow, activities):
@@ -129,7 +167,7 @@ def test_a_partly_bad_file_keeps_its_good_lines_and_lists_the_others(workflow, a
     assert metrics["lines_train"] + metrics["lines_validation"] == 1_497
     assert [row["Line"] for row in rows_of(workflow.read(run, "rejected.csv"))] == ["11", "21", "31"]
     (mail,) = workflow.mails(run, "reviewers")
-    assert "Line 11, column Minutes: is negative" in mail.get_content()
+    assert "* line 11, column Minutes: is negative" in mail.get_content()
 
 
 @pytest.mark.parametrize("key", ["incoming/a b+c%20&é#?=.csv", "incoming/2026/11/UPPER.CSV"])

@@ -39,7 +39,12 @@ def client(service: str) -> Any:
     60 s that SageMaker gives an invocation.
     """
     attempts = 1 if service == "sagemaker-runtime" else 4
-    config = Config(retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=5, read_timeout=75)
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        connect_timeout=5,
+        read_timeout=75,
+        signature_version="s3v4" if service == "s3" else None,  # for the links in e-mails
+    )
     return boto3.client(service, config=config)  # type: ignore[call-overload]
 
 

@@ -1,16 +1,21 @@
 """Turns invoice lines into the numbers the forest reads, and back; a fitted encoder is a readable JSON file.
 
-Features of a line (no labels, no identifiers):
+Features of a line: no labels, no identifiers, logarithms natural, each about as wide as the others because the forest
+cuts wide features more often.
 
-* `minutes_vs_peers` = (ln(1 + minutes) - median) / spread, both of the line's peers;
-* `fee_vs_resource` = (ln(1 + fee) - median) / spread, both of the lines of the same resource;
-* `total_vs_arithmetic` = (ln(1 + total) - ln(1 + minutes / 60 * fee)) / 0.02: zero where the bill adds up;
-* `<column>=<category>` = 1 or 0 for each known category of matter type, resource and activity, and `<column>=other` for
-  one the encoder has not seen: constant while training, so a new category stands out instead of looking normal.
+* `minutes_above_peers` = 0.6 * max(0, (ln minutes - median) / spread);
+* `minutes_beyond_peers` = min(6, max(0, ln minutes - ceiling) / spread), the ceiling being the peers' 97.5 % quantile,
+  or median + 2.5 * spread where that is lower, so that many errors cannot hide each other;
+* `fee_off_card` = 10 * the distance of ln fee from the resource's card, its 1 % to 98.5 % quantiles: positive above,
+  negative below, at most 6 either way;
+* `total_off_arithmetic` = 100 * ln(total / (minutes / 60 * fee)), at most 6 either way; 0 where the bill adds up;
+* `rarity` = 0.25 * max(0, ln((expected + 1) / (seen + 1))): lines of this matter type, resource and activity that were
+  seen, and that were to be expected if the three had nothing to do with one another;
+* `<column>=<category>` = 0.3 or 0 for each category of matter type, resource and activity, and `<column>=other` for one
+  that the encoder has not seen. Such a line has the greatest rarity there is, so it does not look normal.
 
-Peers are the lines of the same (matter type, resource, activity); where they are fewer than 20, the next wider group
-serves: (matter type, activity), (activity), all. Spread = 1.4826 * median absolute deviation, which equals the standard
-deviation of normal data (Rousseeuw and Croux 1993), with a floor so that constant groups do not blow up.
+Peers for minutes are the lines of the same (matter type, resource, activity), or of the next wider group that is large
+enough: (matter type, activity), (activity), all. docs/quality.md has the measurements behind the numbers.
 """
 
 import json
@@ -20,95 +25,60 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-VERSION = 1
+from suspicious_lines.peers import STATISTICS, Peers
+
+VERSION = 2
 CATEGORIES = ["matter_type", "resource", "activity"]
-PEER_LEVELS = [["matter_type", "resource", "activity"], ["matter_type", "activity"], ["activity"], []]
-RATE_LEVELS = [["resource"], []]
-NUMERIC_FEATURES = ["minutes_vs_peers", "fee_vs_resource", "total_vs_arithmetic"]
-FEWEST_PEERS = 20
-MINUTES_FLOOR = 0.08
-FEE_FLOOR = 0.02
-ARITHMETIC_SCALE = 0.02
+NUMERIC_FEATURES = [
+    "minutes_above_peers",
+    "minutes_beyond_peers",
+    "fee_off_card",
+    "total_off_arithmetic",
+    "rarity",
+]
 MOST_CATEGORIES = 100
 OTHER = "other"
 
-
-@dataclass(frozen=True)
-class Groups:
-    """The middle of a number in each group of lines. `levels` go from the narrowest group to all the lines;
-    `tables[i]` maps the categories of a group of `levels[i]` to (lines, median, spread, low, high), natural units
-    of ln(1 + x); low and high are the 5 % and 95 % quantiles."""
-
-    levels: list[list[str]]
-    tables: list[dict[tuple[str, ...], tuple[float, ...]]]
-
-    @classmethod
-    def fit(cls, lines: pd.DataFrame, values: np.ndarray, levels: list[list[str]], floor: float) -> "Groups":
-        frame = lines[CATEGORIES].astype(object).assign(value=values)
-        tables = []
-        for level in levels:
-            groups = frame.groupby(level, sort=True)["value"] if level else [((), frame["value"])]
-            table = {}
-            for key, group in groups:
-                if len(group) >= FEWEST_PEERS or not level:
-                    table[tuple(key) if level else ()] = _middle(group.to_numpy(), floor)
-            tables.append(table)
-        return cls(levels, tables)
-
-    def of(self, lines: pd.DataFrame) -> np.ndarray:
-        """The (lines, median, spread, low, high) that serve each line: shape [n, 5]."""
-        served = np.tile(np.asarray(self.tables[-1][()], dtype=np.float64), (len(lines), 1))
-        for level, table in list(zip(self.levels, self.tables, strict=True))[-2::-1]:
-            if table:
-                keys = pd.MultiIndex.from_tuples(table) if len(level) > 1 else pd.Index([key[0] for key in table])
-                wanted = lines[level].astype(object)
-                found = keys.get_indexer(pd.MultiIndex.from_frame(wanted) if len(level) > 1 else wanted[level[0]])
-                served[found >= 0] = np.asarray(list(table.values()))[found[found >= 0]]
-        return served
-
-    def to_json(self) -> list[dict[str, Any]]:
-        return [
-            {"by": level, "groups": [[*key, *middle] for key, middle in table.items()]}
-            for level, table in zip(self.levels, self.tables, strict=True)
-        ]
-
-    @classmethod
-    def from_json(cls, document: list[dict[str, Any]]) -> "Groups":
-        levels = [entry["by"] for entry in document]
-        tables = [
-            {tuple(row[: len(level)]): tuple(row[len(level) :]) for row in entry["groups"]}
-            for level, entry in zip(levels, document, strict=True)
-        ]
-        return cls(levels, tables)
-
-
-def _middle(values: np.ndarray, floor: float) -> tuple[float, ...]:
-    median = float(np.median(values))
-    spread = max(1.4826 * float(np.median(np.abs(values - median))), floor)
-    low, high = np.quantile(values, [0.05, 0.95])
-    return (len(values), median, spread, float(low), float(high))
+_MINUTES_LEVELS = [CATEGORIES, ["matter_type", "activity"], ["activity"], []]
+_FEE_LEVELS = [["resource"], []]
+_MINUTES_LIMITS, _FEE_LIMITS = (0.025, 0.975), (0.01, 0.985)
+_MINUTES_SPREAD, _FEE_SPREAD = 0.08, 0.05
+_ABOVE, _BEYOND, _OFF_CARD, _OFF_ARITHMETIC, _RARE, _ONE_HOT = 0.6, 2.5, 10.0, 100.0, 0.25, 0.3
+_MOST = 6.0
+_CENT = 0.01
+# Rounding to cents moves a total by half a cent, and the next cent is no error either.
+_ARITHMETIC_CENTS, _ARITHMETIC_SHARE = 0.0101, 0.002
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """`categories`: the known values a column, most frequent first; `minutes` and `fee`: the groups above."""
+    """`categories`: the known values a column, most frequent first, with the lines each has; `combinations`: the lines
+    of each (matter type, resource, activity) seen; `minutes` and `fee`: what is usual for them."""
 
-    categories: dict[str, list[str]]
-    minutes: Groups
-    fee: Groups
+    categories: dict[str, dict[str, int]]
+    combinations: dict[tuple[str, ...], int]
+    minutes: Peers
+    fee: Peers
 
     @classmethod
     def fit(cls, lines: pd.DataFrame) -> "Encoder":
         """Fits on the lines to train on: at least one, with the columns of `lines.Lines.accepted`."""
-        categories = {
-            column: [str(name) for name in lines[column].value_counts().index[:MOST_CATEGORIES]]
-            for column in CATEGORIES
-        }
+        categories = {}
+        for column in CATEGORIES:
+            counts = lines[column].value_counts()[:MOST_CATEGORIES]
+            categories[column] = {str(name): int(count) for name, count in counts.items() if count}
+        seen = lines[CATEGORIES].astype(object).value_counts(sort=False)
         return cls(
             categories=categories,
-            minutes=Groups.fit(lines, np.log1p(lines["minutes"].to_numpy()), PEER_LEVELS, MINUTES_FLOOR),
-            fee=Groups.fit(lines, np.log1p(lines["fee"].to_numpy()), RATE_LEVELS, FEE_FLOOR),
+            combinations={tuple(key): int(count) for key, count in seen.items()},
+            minutes=Peers.fit(lines, _log(lines["minutes"]), _MINUTES_LEVELS, _MINUTES_LIMITS, _MINUTES_SPREAD),
+            fee=Peers.fit(lines, _log(lines["fee"]), _FEE_LEVELS, _FEE_LIMITS, _FEE_SPREAD),
         )
+
+    @property
+    def lines(self) -> int:
+        """How many lines it was fitted on."""
+        return sum(self.combinations.values())
 
     @property
     def features(self) -> list[str]:
@@ -118,25 +88,45 @@ class Encoder:
 
     def encode(self, lines: pd.DataFrame) -> np.ndarray:
         """The features of lines: float32, shape [n, len(features)], in the lines' order."""
-        minutes, fee, total = (lines[column].to_numpy(np.float64) for column in ("minutes", "fee", "total"))
-        peers, rates = self.minutes.of(lines), self.fee.of(lines)
+        minutes, fee = _log(lines["minutes"]), _log(lines["fee"])
+        peers, card = self.minutes.of(lines), self.fee.of(lines)
+        off_card = np.maximum(fee - card["ceiling"], 0) + np.minimum(fee - card["floor"], 0)
         encoded = np.zeros((len(lines), len(self.features)), dtype=np.float32)
-        encoded[:, 0] = (np.log1p(minutes) - peers[:, 1]) / peers[:, 2]
-        encoded[:, 1] = (np.log1p(fee) - rates[:, 1]) / rates[:, 2]
-        encoded[:, 2] = (np.log1p(total) - np.log1p(minutes / 60 * fee)) / ARITHMETIC_SCALE
+        encoded[:, 0] = _ABOVE * np.maximum(minutes - peers["median"], 0) / peers["spread"]
+        ceiling = np.minimum(peers["ceiling"], peers["median"] + _BEYOND * peers["spread"])
+        encoded[:, 1] = np.clip((minutes - ceiling) / peers["spread"], 0, _MOST)
+        encoded[:, 2] = np.clip(_OFF_CARD * off_card, -_MOST, _MOST)
+        encoded[:, 3] = np.clip(_OFF_ARITHMETIC * off_arithmetic(lines), -_MOST, _MOST)
+        encoded[:, 4] = _RARE * self.rarity(lines)
         start = len(NUMERIC_FEATURES)
         for column in CATEGORIES:
-            encoded[np.arange(len(lines)), start + self._codes(lines, column)] = 1
+            encoded[np.arange(len(lines)), start + self._codes(lines, column)] = _ONE_HOT
             start += len(self.categories[column]) + 1
         return encoded
 
+    def rarity(self, lines: pd.DataFrame) -> np.ndarray:
+        """max(0, ln((expected + 1) / (seen + 1))) of each line's combination; ln(1 + lines) for an unseen category."""
+        keys = pd.MultiIndex.from_frame(lines[CATEGORIES].astype(object))
+        found = pd.MultiIndex.from_tuples(self.combinations, names=CATEGORIES).get_indexer(keys)
+        seen = np.where(found >= 0, np.fromiter(self.combinations.values(), dtype=float)[found], 0)
+        expected = np.full(len(lines), float(self.lines))
+        unknown = np.zeros(len(lines), dtype=bool)
+        for column in CATEGORIES:
+            codes = self._codes(lines, column)
+            counts = np.array([*self.categories[column].values(), 0.0])
+            expected *= counts[codes] / self.lines
+            unknown |= codes == len(self.categories[column])
+        rarity = np.maximum(np.log((expected + 1) / (seen + 1)), 0)
+        return np.where(unknown, np.log1p(self.lines), rarity)
+
     def _codes(self, lines: pd.DataFrame, column: str) -> np.ndarray:
-        known = self.categories[column]
-        codes = pd.Index(known).get_indexer(lines[column].astype(object))
+        known = list(self.categories[column])
+        codes = pd.Index(known, dtype=object).get_indexer(pd.Index(lines[column].astype(object)))
         return np.where(codes < 0, len(known), codes)
 
     def decode(self, encoded: np.ndarray) -> pd.DataFrame:
-        """The lines that features stand for: the inverse of `encode` up to float32; None for an unknown category."""
+        """The plainest lines with these features: what a feature does not tell is what is usual, so that encoding them
+        again gives the same features. None stands for an unknown category."""
         start = len(NUMERIC_FEATURES)
         columns: dict[str, Any] = {}
         for column in CATEGORIES:
@@ -145,12 +135,12 @@ class Encoder:
             columns[column] = pd.Series(names[codes], dtype=object)
             start += len(names)
         lines = pd.DataFrame(columns)
-        peers, rates = self.minutes.of(lines), self.fee.of(lines)
-        numbers = encoded[:, :3].astype(np.float64)
-        minutes = np.expm1(numbers[:, 0] * peers[:, 2] + peers[:, 1])
-        fee = np.expm1(numbers[:, 1] * rates[:, 2] + rates[:, 1])
-        total = np.expm1(numbers[:, 2] * ARITHMETIC_SCALE + np.log1p(minutes / 60 * fee))
-        return lines.assign(minutes=minutes, fee=fee, total=total)
+        peers, card = self.minutes.of(lines), self.fee.of(lines)
+        above, _, off_card, off, _ = encoded[:, :start].astype(np.float64).T[: len(NUMERIC_FEATURES)]
+        minutes = np.exp(peers["median"] + above / _ABOVE * peers["spread"])
+        edge = np.where(off_card > 0, card["ceiling"], np.where(off_card < 0, card["floor"], card["median"]))
+        fee = np.exp(edge + off_card / _OFF_CARD)
+        return lines.assign(minutes=minutes, fee=fee, total=minutes / 60 * fee * np.exp(off / _OFF_ARITHMETIC))
 
     def unknown(self, lines: pd.DataFrame) -> dict[str, int]:
         """How many lines have a category this encoder has not seen, by column."""
@@ -163,7 +153,8 @@ class Encoder:
             "version": VERSION,
             "features": self.features,
             "categories": self.categories,
-            "groups": ["lines", "median", "spread", "low", "high"],
+            "combinations": [[*key, count] for key, count in self.combinations.items()],
+            "statistics": STATISTICS,
             "minutes": self.minutes.to_json(),
             "fee": self.fee.to_json(),
         }
@@ -175,4 +166,27 @@ class Encoder:
         document = json.loads(text)
         if document["version"] != VERSION:
             raise ValueError(f"encoder.json has version {document['version']}, this code reads version {VERSION}")
-        return cls(document["categories"], Groups.from_json(document["minutes"]), Groups.from_json(document["fee"]))
+        return cls(
+            document["categories"],
+            {tuple(row[:-1]): row[-1] for row in document["combinations"]},
+            Peers.from_json(document["minutes"]),
+            Peers.from_json(document["fee"]),
+        )
+
+
+def due(lines: pd.DataFrame) -> np.ndarray:
+    """What the line should cost: minutes / 60 * fee, shape [n]."""
+    return (lines["minutes"] / 60 * lines["fee"]).to_numpy(np.float64)
+
+
+def off_arithmetic(lines: pd.DataFrame) -> np.ndarray:
+    """ln(total / due) of each line; 0 within rounding."""
+    total, owed = lines["total"].to_numpy(np.float64), due(lines)
+    ratio = np.log(np.maximum(total, _CENT) / np.maximum(owed, _CENT))
+    adds_up = (np.abs(total - np.round(owed, 2)) <= _ARITHMETIC_CENTS) | (np.abs(ratio) <= _ARITHMETIC_SHARE)
+    return np.where(adds_up, 0.0, ratio)
+
+
+def _log(numbers: pd.Series) -> np.ndarray:
+    """Natural logarithm, with a cent (or a hundredth of a minute) in place of nothing."""
+    return np.log(np.maximum(numbers.to_numpy(np.float64), _CENT))

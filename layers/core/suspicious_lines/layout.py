@@ -37,25 +37,22 @@ class RunFiles:
     def train_features(self) -> str:
         return f"{self.prefix}/features/train/"
 
-    def train_part(self, part: str) -> str:
-        return f"{self.train_features}{part}.csv"
+    def features(self, part: str) -> str:
+        return f"{self.prefix}/features/{part}.csv"
 
-    def validation_features(self, part: str) -> str:
-        return f"{self.prefix}/features/validation/{part}.csv"
-
-    def validation_lines(self, part: str) -> str:
-        return f"{self.prefix}/lines/validation/{part}.parquet"
+    def lines(self, part: str) -> str:
+        return f"{self.prefix}/lines/{part}.parquet"
 
     def scores(self, part: str) -> str:
-        return f"{self.prefix}/scores/validation/{part}.parquet"
+        return f"{self.prefix}/scores/{part}.parquet"
 
     def result(self, name: str) -> str:
         return f"{self.prefix}/results/{name}"
 
 
-def part_name(number: int) -> str:
-    """`part-00007`: parts sort by name in the order of their lines."""
-    return f"part-{number:05d}"
+def part_name(kind: str, number: int) -> str:
+    """`validation/part-00007`: parts sort by name in the order of their lines. Kinds: train, validation, planted."""
+    return f"{kind}/part-{number:05d}"
 
 
 def resource_name(prefix: str, run: str) -> str:

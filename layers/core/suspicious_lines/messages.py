@@ -4,8 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Strategy = Literal["error-median", "budget", "precision", "f-beta", "sigma"]
 Run = Field(pattern=r"^[^/\s]{1,80}$", description="the name of the execution")
-Part = Field(pattern=r"^part-\d{5}$")
+Part = Field(pattern=r"^(validation|planted)/part-\d{5}$")
 
 
 class Message(BaseModel):
@@ -107,6 +108,7 @@ class ThresholdRequest(Message):
     run: str = Run
     upload: Upload
     dataset: Dataset
+    endpoint_name: str
 
 
 class Results(Message):

@@ -2,6 +2,8 @@
 
 import csv
 import io
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from suspicious_lines import store
@@ -13,88 +15,164 @@ from suspicious_lines.settings import NotifySettings
 MOST_LINES = 20
 MOST_REFUSED = 5
 MOST_MESSAGE_BYTES = 250_000  # SNS takes 256 KB with its attributes
-RULER = "-" * 40
+LINK_HOURS = 12
+RULER = "-" * 32
+
+Row = dict[str, str]
 
 
 def notify_reviewers(request: NotifyRequest, settings: NotifySettings) -> Notified:
-    """Sends the results of a run to the reviewers' topic."""
-    files, bucket = RunFiles(request.run), settings.data_bucket
+    """Sends the results of a run to the reviewers' topic: one message for all, and one a firm where that is wanted.
+
+    Messages carry the attributes `scope` (all or firm), `flagged`, `amount_at_stake` and, for a firm's, `firm`:
+    subscriptions can be filtered by them.
+    """
+    files, bucket, topic = RunFiles(request.run), settings.data_bucket, settings.reviewers_topic_arn
     metrics = store.get_json(bucket, files.result("metrics.json"))
     flagged = _rows(store.get_bytes(bucket, files.result("suspicious_lines.csv")))
     refused = _rows(store.get_bytes(bucket, files.rejected))
-    subject = subject_of(metrics)
-    text = text_of(request.upload.key, metrics, flagged, refused, f"s3://{bucket}/{files.prefix}")
-    return Notified(message_id=publish(settings.reviewers_topic_arn, subject, text))
+    until = datetime.now(UTC) + timedelta(hours=LINK_HOURS)
+    links = {
+        what: store.link(bucket, files.result(name), LINK_HOURS * 3600)
+        for what, name in {"Report": "report.html", "List for a spreadsheet": "suspicious_lines.csv"}.items()
+    }
+    text = [
+        *_opening(request.upload.key, metrics, flagged),
+        *_links(links, until),
+        *_lines(flagged),
+        *_refusals(refused),
+        *_sureness(metrics),
+        *_place(f"s3://{bucket}/{files.prefix}"),
+    ]
+    message = publish(topic, subject_of(flagged), "\n".join(text), _attributes(flagged))
+    if settings.notify_by_firm:
+        for firm, rows in _grouped(flagged, "Firm Name"):
+            part = [
+                *_opening(request.upload.key, metrics, rows),
+                *_lines(rows),
+                *_place(f"s3://{bucket}/{files.prefix}"),
+            ]
+            attributes = _attributes(rows) | {"scope": "firm", "firm": firm}
+            publish(topic, subject_of(rows), "\n".join(part), attributes)
+    return Notified(message_id=message)
 
 
-def publish(topic_arn: str, subject: str, text: str) -> str:
-    """Publishes and returns the message's id. SNS subjects are ASCII, one line, below 100 characters."""
+def publish(topic_arn: str, subject: str, text: str, attributes: dict[str, str | float] | None = None) -> str:
+    """Publishes and returns the message's id. SNS subjects are ASCII, one line, below 100 characters.
+
+    Without attributes of its own a message is for everybody (`scope` = all).
+    """
     subject = " ".join(subject.encode("ascii", "replace").decode().split())[:99]
     body = text.encode()[:MOST_MESSAGE_BYTES].decode("utf-8", "ignore")
-    return client("sns").publish(TopicArn=topic_arn, Subject=subject, Message=body)["MessageId"]
+    typed = {
+        name: {"DataType": "String" if isinstance(value, str) else "Number", "StringValue": str(value)}
+        for name, value in (attributes or {"scope": "all"}).items()
+    }
+    sent = client("sns").publish(TopicArn=topic_arn, Subject=subject, Message=body, MessageAttributes=typed)
+    return sent["MessageId"]
 
 
-def subject_of(metrics: dict[str, Any]) -> str:
+def subject_of(flagged: list[Row]) -> str:
     """Carries the numbers and nothing of the invoices."""
-    lines, matters = _count(metrics["flagged"], "line"), _count(metrics["matters"], "matter")
-    return f"{lines} to query on {matters}: {metrics['amount_at_stake']:,.2f} at stake"
+    matters = len({row["Matter Number"] for row in flagged})
+    lines = f"{_count(len(flagged), 'line')} to query on {_count(matters, 'matter')}"
+    return f"{lines}: {_at_stake(flagged):,.2f} at stake"
 
 
-def text_of(
-    key: str, metrics: dict[str, Any], flagged: list[dict[str, str]], refused: list[dict[str, str]], place: str
-) -> str:
-    """The e-mail's text: what to do first, then the lines, then where everything lies."""
-    name = key.removeprefix("incoming/")
-    text = [
-        f"{subject_of(metrics)}.",
+def _attributes(flagged: list[Row]) -> dict[str, str | float]:
+    return {"scope": "all", "flagged": len(flagged), "amount_at_stake": round(_at_stake(flagged), 2)}
+
+
+def _opening(key: str, metrics: dict[str, Any], flagged: list[Row]) -> list[str]:
+    return [
+        f"{subject_of(flagged)}.",
         "",
-        f"{name}: {metrics['lines_read']:,} lines read, {metrics['lines_validation']:,} of them scored, "
-        f"{metrics['lines_rejected']:,} refused.",
+        f"{key.removeprefix('incoming/')}: {metrics['lines_read']:,} lines read, "
+        f"{metrics['lines_validation']:,} of them scored, {metrics['lines_rejected']:,} refused.",
+        "At stake is what a line costs above what is usual.",
     ]
-    if flagged:
-        shown = flagged[:MOST_LINES]
-        text += ["", f"The {len(shown)} most suspicious lines, please query them with the firm:"]
-        for row in shown:
-            text += [
-                "",
-                f"Line {row['Line']} - {row['Firm Name']}, matter {row['Matter Number']}",
-                f"{row['Resource']}, {row['Activity']}, {row['Matter Type']}: "
-                f"{float(row['Minutes']):g} min at {float(row['Fee']):,.2f} = {float(row['Total']):,.2f}",
-                f"Why: {row['Reason']}",
-            ]
-        if len(flagged) > len(shown):
-            text += ["", f"{len(flagged) - len(shown):,} more lines are in suspicious_lines.csv."]
-    else:
-        text += ["", "No line needs a query."]
-    if refused:
-        text += ["", RULER, f"{_count(len(refused), 'line')} could not be read and were left out:"]
-        text += [_refusal(row) for row in refused[:MOST_REFUSED]]
-        text += ["Mend them (rejected.csv lists all) and drop the file again."]
-    text += ["", RULER, "How sure is this?", _sureness(metrics)]
-    text += ["", RULER, "Report and lists:"]
-    text += [f"{place}/results/report.html", f"{place}/results/suspicious_lines.csv", f"{place}/rejected.csv", ""]
-    return "\n".join(text)
 
 
-def _sureness(metrics: dict[str, Any]) -> str:
-    threshold = metrics["threshold"]
-    cut = f"Lines scoring {threshold['value']:.3f} or more are listed"
-    if metrics["confusion"] is None or metrics["precision"] is None or metrics["recall"] is None:
-        return f"{cut}: the review budget. The file has no known errors to measure against."
-    return (
-        f"{cut}: the median score of the known errors. On this file {metrics['precision']:.0%} of the listed lines "
-        f"are known errors, and {metrics['recall']:.0%} of the known errors are listed."
-    )
+def _links(links: dict[str, str], until: datetime) -> list[str]:
+    text = ["", f"These links work until {until:%d %B, %H:%M} UTC at the latest:"]
+    for what, link in links.items():
+        text += ["", f"{what}:", link]
+    return text
 
 
-def _refusal(row: dict[str, str]) -> str:
-    column = f", column {row['Column']}" if row["Column"] else ""
-    return f"Line {row['Line']}{column}: {row['Reason']}"
+def _lines(flagged: list[Row]) -> list[str]:
+    """The lines with the most at stake, grouped by firm and matter; the firm with the most first."""
+    if not flagged:
+        return ["", "No line needs a query."]
+    shown = sorted(flagged, key=lambda row: -float(row["Amount At Stake"]))[:MOST_LINES]
+    first = "" if len(shown) == len(flagged) else f" {len(shown)}, which have the most at stake, first"
+    text = ["", f"Please query these{first}:"]
+    for firm, rows in _grouped(shown, "Firm Name"):
+        text += ["", RULER, firm, f"{_count(len(rows), 'line')}, {_at_stake(rows):,.2f} at stake"]
+        for matter, lines in _grouped(rows, "Matter Number"):
+            text += ["", f"Matter {matter}, {lines[0]['Matter Type']}"]
+            for row in lines:
+                text += [
+                    f"* line {row['Line']}: {float(row['Amount At Stake']):,.2f} at stake",
+                    f"  {row['Resource']}, {row['Activity']}, {float(row['Minutes']):g} min "
+                    f"at {float(row['Fee']):,.2f} = {float(row['Total']):,.2f}",
+                    f"  {row['Reason']}",
+                ]
+    if len(flagged) > len(shown):
+        text += ["", f"{len(flagged) - len(shown):,} more are in the report and in the list."]
+    return text
+
+
+def _refusals(refused: list[Row]) -> list[str]:
+    if not refused:
+        return []
+    text = ["", RULER, f"{_count(len(refused), 'line')} could not be read and were left out:"]
+    for row in refused[:MOST_REFUSED]:
+        column = f", column {row['Column']}" if row["Column"] else ""
+        text.append(f"* line {row['Line']}{column}: {row['Reason']}")
+    return [*text, "Mend them (rejected.csv lists all) and drop the file again."]
+
+
+def _sureness(metrics: dict[str, Any]) -> list[str]:
+    text = ["", RULER, "How sure is this?"]
+    threshold, found = metrics["threshold"], metrics["held_out"]
+    if threshold["note"]:
+        text.append(f"Listed are the highest scores, as many as you can query, because {threshold['note']}.")
+    if found and found["precision"] is not None and found["recall"] is not None:
+        text.append(
+            f"Tried on lines whose labels it was not chosen on, {_share(found, 'precision')} of the listed lines are "
+            f"known errors, and {_share(found, 'recall')} of the known errors are listed."
+        )
+    test = metrics["self_test"]
+    caught, planted = (sum(kind[what] for kind in test.values()) for what in ("caught", "planted"))
+    kinds = ", ".join(f"{name} {kind['caught']} of {kind['planted']}" for name, kind in test.items())
+    return [*text, f"Self-test: {caught} of {planted} planted errors would have been listed ({kinds})."]
+
+
+def _share(found: dict[str, Any], name: str) -> str:
+    low, high = found[f"{name}_interval"]
+    return f"{found[name]:.0%} ({low:.0%} to {high:.0%})"
+
+
+def _place(place: str) -> list[str]:
+    return ["", RULER, "All files of this run:", f"{place}/", ""]
+
+
+def _grouped(rows: list[Row], column: str) -> Iterable[tuple[str, list[Row]]]:
+    """The rows by the value of a column, the group with the most at stake first, the rows of a group in their order."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row[column], []).append(row)
+    return sorted(groups.items(), key=lambda group: -_at_stake(group[1]))
+
+
+def _at_stake(rows: list[Row]) -> float:
+    return sum(float(row["Amount At Stake"]) for row in rows)
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _rows(body: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(body.decode())))
+def _rows(body: bytes) -> list[Row]:
+    return list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))

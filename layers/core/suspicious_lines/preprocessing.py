@@ -7,13 +7,15 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 
 from suspicious_lines import datasets, store
-from suspicious_lines.encoder import NUMERIC_FEATURES, Encoder
+from suspicious_lines.encoder import Encoder
+from suspicious_lines.features import features_csv
 from suspicious_lines.layout import RunFiles, part_name
 from suspicious_lines.lines import Refusal, read_lines, require_enough
 from suspicious_lines.messages import Dataset, PreprocessRequest
+from suspicious_lines.planted import plant
+from suspicious_lines.rules import repeats
 from suspicious_lines.settings import PreprocessSettings
 from suspicious_lines.spreadsheet import to_csv
 
@@ -56,18 +58,21 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
     store.put(bucket, files.rejected, _rejected_csv(lines.refused), "text/csv; charset=utf-8")
     require_enough(lines, upload.key)
 
-    in_train = split(len(lines.accepted), settings.split_seed)
-    train, validation = lines.accepted[in_train], lines.accepted[~in_train]
+    accepted = lines.accepted.assign(repeats=repeats(lines.accepted))
+    in_train = split(len(accepted), settings.split_seed)
+    train, validation = accepted[in_train], accepted[~in_train]
     encoder = Encoder.fit(train)
     store.put(bucket, files.encoder, encoder.to_json(), "application/json")
     for number, part in enumerate(_parts(train, LINES_PER_TRAIN_PART)):
-        store.put(bucket, files.train_part(part_name(number)), features_csv(encoder, part), "text/csv")
+        store.put(bucket, files.features(part_name("train", number)), features_csv(encoder, part), "text/csv")
     parts = []
-    for number, part in enumerate(_parts(validation, settings.lines_per_part)):
-        parts.append(part_name(number))
-        store.put(bucket, files.validation_features(parts[-1]), features_csv(encoder, part), "text/csv")
-        table = pa.Table.from_pandas(part, preserve_index=False)
-        datasets.write_part(table, bucket, files.validation_lines(parts[-1]))
+    to_score = {"validation": validation, "planted": plant(validation, settings.split_seed)}
+    for kind, scored in to_score.items():
+        for number, part in enumerate(_parts(scored, settings.lines_per_part)):
+            parts.append(part_name(kind, number))
+            store.put(bucket, files.features(parts[-1]), features_csv(encoder, part), "text/csv")
+            table = pa.Table.from_pandas(part, preserve_index=False)
+            datasets.write_part(table, bucket, files.lines(parts[-1]))
     return Dataset(
         lines_read=lines.read,
         lines_rejected=len(lines.refused),
@@ -85,18 +90,6 @@ def split(count: int, seed: int) -> np.ndarray:
     mask = np.zeros(count, dtype=bool)
     mask[np.random.default_rng(seed).permutation(count)[:train]] = True
     return mask
-
-
-def features_csv(encoder: Encoder, lines: pd.DataFrame) -> bytes:
-    """Headerless CSV of the encoded lines, as the built-in Random Cut Forest reads it; 0 and 1 without a point."""
-    encoded = encoder.encode(lines)
-    numeric = len(NUMERIC_FEATURES)
-    columns = [pa.array(np.round(encoded[:, i], 4)) for i in range(numeric)]
-    columns += [pa.array(encoded[:, i].astype(np.int8)) for i in range(numeric, encoded.shape[1])]
-    sink = io.BytesIO()
-    table = pa.table(columns, names=[str(i) for i in range(len(columns))])
-    pa_csv.write_csv(table, sink, pa_csv.WriteOptions(include_header=False))
-    return sink.getvalue()
 
 
 def _parts(lines: pd.DataFrame, size: int) -> list[pd.DataFrame]:

@@ -5,8 +5,35 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ThresholdMetrics(BaseModel):
+    """`value` is a score (see ranking.py); `note` says why the strategy is not the one that was asked for."""
+
     value: float
     strategy: str
+    note: str | None
+
+
+class HeldOut(BaseModel):
+    """What the threshold's strategy does on lines whose labels it was not chosen on, with 95 % intervals."""
+
+    precision: float | None
+    precision_interval: tuple[float, float]
+    recall: float | None
+    recall_interval: tuple[float, float]
+    f1: float | None
+
+
+class FoundBy(BaseModel):
+    """Flagged lines by who found them, and how many of those are known errors (null without labels)."""
+
+    lines: int
+    errors: int | None
+
+
+class Caught(BaseModel):
+    """The self-test: errors of one kind planted in copies of the file's own lines, and how many would be flagged."""
+
+    planted: int
+    caught: int
 
 
 class Confusion(BaseModel):
@@ -30,13 +57,27 @@ class Metrics(BaseModel):
     threshold: ThresholdMetrics
     flagged: int = Field(ge=0)
     matters: int = Field(ge=0, description="matters with a flagged line")
-    amount_at_stake: float = Field(ge=0, description="sum of Total over the flagged lines")
-    confusion: Confusion | None
+    amount_at_stake: float = Field(ge=0, description="what the flagged lines cost above what is usual")
+    found_by: dict[str, FoundBy] = Field(description="by model, rule and both")
+    rules: dict[str, FoundBy] = Field(description="validation lines that each rule hits, flagged or not")
+    self_test: dict[str, Caught] = Field(description="by kind of planted error")
+    held_out: HeldOut | None = Field(description="null without labels; the figures to believe")
+    confusion: Confusion | None = Field(description="of the flagged lines themselves, whose labels chose the threshold")
     precision: float | None = Field(ge=0, le=1)
     recall: float | None = Field(ge=0, le=1)
     f1: float | None = Field(ge=0, le=1)
     average_precision: float | None = Field(ge=0, le=1)
     roc_auc: float | None = Field(ge=0, le=1)
+
+
+def wilson(hits: int, trials: int, z: float = 1.96) -> tuple[float, float]:
+    """The score interval of a proportion (Wilson 1927), two-sided 95 % by default; (0, 1) without a trial."""
+    if not trials:
+        return 0.0, 1.0
+    share, weight = hits / trials, z * z / trials
+    middle = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * np.sqrt(share * (1 - share) / trials + weight / (4 * trials))
+    return max(float(middle - half), 0.0), min(float(middle + half), 1.0)
 
 
 def confusion(flagged: np.ndarray, is_error: np.ndarray) -> Confusion:

@@ -1,5 +1,6 @@
 """Scores one part of the validation lines by the endpoint: CSV in, JSON out, one score a line in the same order."""
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 
@@ -29,9 +30,9 @@ def score_part(request: ScoreRequest, settings: BucketSettings) -> Scored:
         ModelResponseError: the model failed, or its scores do not fit the lines.
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
-    features = store.get_bytes(bucket, files.validation_features(request.part))
-    scores = score_features(features, lambda body: _invoke(request.endpoint_name, body))
-    lines = datasets.read_part(bucket, files.validation_lines(request.part), columns=["line"])["line"]
+    features = store.get_bytes(bucket, files.features(request.part))
+    scores = score_features(features, sender(request.endpoint_name))
+    lines = datasets.read_part(bucket, files.lines(request.part), columns=["line"])["line"]
     if len(lines) != len(scores):
         raise ModelResponseError(f"{request.part} has {len(lines)} lines and {len(scores)} scores")
     datasets.write_part(pa.table({"line": lines, "score": pa.array(scores)}), bucket, files.scores(request.part))
@@ -72,6 +73,14 @@ def bodies(
         size += len(line)
     if body:
         yield b"".join(body)
+
+
+def sender(endpoint_name: str) -> Send:
+    """Sends bodies of CSV to an endpoint.
+
+    The function it returns raises EndpointBusyError or ModelResponseError as `score_part` does.
+    """
+    return functools.partial(_invoke, endpoint_name)
 
 
 def _invoke(endpoint_name: str, body: bytes) -> bytes:

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from suspicious_lines.errors import SettingsError
+from suspicious_lines.messages import Strategy
 
 # SageMaker's names end at 63 characters; prefix + run's part (22) must fit.
 ResourcePrefix = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,39}$")]
@@ -65,10 +66,15 @@ class HostingSettings(Settings):
 
 
 class ThresholdSettings(BucketSettings):
-    review_budget: int = Field(ge=1, le=100_000)
+    threshold_strategy: Strategy
+    review_budget: str = Field(pattern=r"^\d+(\.\d+)?%?$")
+    precision_floor: float = Field(gt=0, lt=1)
+    f_beta: float = Field(gt=0)
+    spreadsheet_bom: bool
 
 
 class NotifySettings(BucketSettings):
+    notify_by_firm: bool
     reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
 
 

@@ -50,6 +50,13 @@ def put(bucket: str, key: str, body: bytes | str, content_type: str) -> None:
     client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
 
 
+def link(bucket: str, key: str, seconds: int) -> str:
+    """A link to an object that anyone who has it can open for `seconds`, or for as long as this function's own
+    credentials last."""
+    request = {"Bucket": bucket, "Key": key}
+    return client("s3").generate_presigned_url("get_object", Params=request, ExpiresIn=seconds)
+
+
 def put_json(bucket: str, key: str, document: Any) -> None:
     put(bucket, key, json.dumps(document, ensure_ascii=False, indent=2) + "\n", "application/json")
 

@@ -1,0 +1,108 @@
+"""The second opinion: a few rules any reviewer would check by hand, each switched and set in rules.json.
+
+An operator changes them by putting a file of the same form at config/rules.json in the data bucket.
+"""
+
+from importlib.resources import files
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from suspicious_lines.encoder import Encoder, due
+from suspicious_lines.errors import SettingsError
+
+CONFIG_KEY = "config/rules.json"
+
+
+class Rule(BaseModel):
+    """`ranks`: whether a hit lifts a line in the ranking, or is only told beside the model's own finding."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool
+    ranks: bool
+
+
+class ArithmeticRule(Rule):
+    tolerance: float = Field(ge=0, description="most that Total may differ from Minutes / 60 * Fee, in currency units")
+
+
+class RateRule(Rule):
+    tolerance: float = Field(ge=0, le=1, description="share by which a rate may leave its card")
+    cards: dict[str, tuple[float, float]] = Field(
+        description="lowest and highest rate by resource; where none is given, the 1 % to 98.5 % quantiles of the past"
+    )
+
+
+class MinutesCapRule(Rule):
+    minutes: dict[str, float] = Field(description="most minutes by activity")
+
+
+class DayRule(Rule):
+    minutes: float = Field(gt=0, description="most minutes of one line")
+
+
+class Rules(BaseModel):
+    """The whole configuration, in the order in which rules are told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    arithmetic: ArithmeticRule
+    duplicate: Rule
+    rate: RateRule
+    minutes_cap: MinutesCapRule
+    day: DayRule
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Rules":
+        """Raises SettingsError naming what is wrong in the file."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise SettingsError(f"{CONFIG_KEY} is wrong: {faults}") from error
+
+    @classmethod
+    def default(cls) -> "Rules":
+        return cls.from_json(files("suspicious_lines").joinpath("rules.json").read_text())
+
+    def hits(self, lines: pd.DataFrame, encoder: Encoder) -> dict[str, np.ndarray]:
+        """A mask over the lines for each enabled rule. Needs the column `repeats`: the first equal line, or 0."""
+        found = {
+            "arithmetic": np.abs(lines["total"] - np.round(due(lines), 2)) > self.arithmetic.tolerance,
+            "duplicate": lines["repeats"] > 0,
+            "rate": self._off_card(lines, encoder),
+            "minutes_cap": lines["minutes"] > lines["activity"].astype(object).map(self.minutes_cap.minutes),
+            "day": lines["minutes"] > self.day.minutes,
+        }
+        return {name: np.asarray(hit, dtype=bool) for name, hit in found.items() if getattr(self, name).enabled}
+
+    def ranking(self) -> list[str]:
+        """The rules whose hits lift a line."""
+        return [name for name in type(self).model_fields if getattr(self, name).ranks]
+
+    def _off_card(self, lines: pd.DataFrame, encoder: Encoder) -> np.ndarray:
+        lowest, highest = self.card(lines, encoder)
+        fee = lines["fee"].to_numpy(np.float64)
+        return (fee < lowest / (1 + self.rate.tolerance)) | (fee > highest * (1 + self.rate.tolerance))
+
+    def card(self, lines: pd.DataFrame, encoder: Encoder) -> tuple[np.ndarray, np.ndarray]:
+        """The lowest and highest usual rate of each line's resource."""
+        learnt = encoder.fee.of(lines)
+        given = lines["resource"].astype(object).map(self.rate.cards)
+        edges = []
+        for side, quantile in enumerate(("floor", "ceiling")):
+            told = given.map(lambda card, side=side: card[side], na_action="ignore").to_numpy(np.float64)
+            edges.append(np.where(np.isnan(told), np.exp(learnt[quantile]), told))
+        return edges[0], edges[1]
+
+
+def repeats(lines: pd.DataFrame) -> np.ndarray:
+    """For each line the number of the first line of the file that is equal in every column but the label, or 0.
+
+    Takes all the accepted lines of a file: the first of two equal lines may be in the train part.
+    """
+    columns = [column for column in lines.columns if column not in {"line", "error"}]
+    first = lines.groupby(columns, sort=False, observed=True)["line"].transform("first").to_numpy()
+    return np.where(first == lines["line"].to_numpy(), 0, first)
