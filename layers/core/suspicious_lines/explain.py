@@ -8,6 +8,7 @@ the blame for a number that is usual in another group.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -140,7 +141,7 @@ def _fields(
     return list(fields)
 
 
-def _told(line: tuple, field: str, told: list[str], drops: np.ndarray, usual: Usual, place: int) -> tuple:
+def _told(line: Any, field: str, told: list[str], drops: np.ndarray, usual: Usual, place: int) -> tuple:
     total = np.nansum(drops) if not np.isnan(drops).all() else 0.0
     shares = (
         {name: round(float(drop / total), 3) for name, drop in zip(FIELDS, drops, strict=True) if drop > 0}
@@ -154,7 +155,7 @@ def _told(line: tuple, field: str, told: list[str], drops: np.ndarray, usual: Us
     return field, shares, "; also: ".join([sentence, *also]), low, high, at_stake
 
 
-def _minutes(line: tuple, usual: Usual, place: int) -> tuple[str, float, float, float]:
+def _minutes(line: Any, usual: Usual, place: int) -> tuple[str, float, float, float]:
     low, high = round(usual.minutes_low[place]), round(usual.minutes_high[place])
     who = f"{line.resource}, {line.activity}, {line.matter_type}"
     return (
@@ -165,23 +166,23 @@ def _minutes(line: tuple, usual: Usual, place: int) -> tuple[str, float, float, 
     )
 
 
-def _fee(line: tuple, usual: Usual, place: int) -> tuple[str, float, float, float]:
+def _fee(line: Any, usual: Usual, place: int) -> tuple[str, float, float, float]:
     low, high = round(usual.fee_low[place], 2), round(usual.fee_high[place], 2)
     fair = line.total * usual.fee[place] / line.fee if line.fee else line.total
     return f"rate of {line.fee:,.2f}; usual for {line.resource}: {low:,.2f} to {high:,.2f}", low, high, fair
 
 
-def _total(line: tuple, usual: Usual, place: int) -> tuple[str, float, float, float]:
+def _total(line: Any, usual: Usual, place: int) -> tuple[str, float, float, float]:
     owed = usual.due[place]
     made = f"{line.minutes:g} minutes at {line.fee:,.2f} make {owed:,.2f}"
     return f"total of {line.total:,.2f}, but {made}", owed, owed, owed
 
 
-def _duplicate(line: tuple, usual: Usual, place: int) -> tuple[str, float, float, float]:
+def _duplicate(line: Any, usual: Usual, place: int) -> tuple[str, float, float, float]:
     return f"billed before: the same as line {line.repeats}", np.nan, np.nan, 0.0
 
 
-def _combination(line: tuple, usual: Usual, place: int) -> tuple[str, float, float, float]:
+def _combination(line: Any, usual: Usual, place: int) -> tuple[str, float, float, float]:
     return f"{line.resource} on {line.activity} is rare in {line.matter_type}", np.nan, np.nan, 0.0
 
 

@@ -23,7 +23,7 @@ class HeldOut(BaseModel):
 
 
 class FoundBy(BaseModel):
-    """Flagged lines by who found them, and how many of those are known errors (null without labels)."""
+    """Lines by who found them, and how many of those are known errors (null where none of them has a label)."""
 
     lines: int
     errors: int | None

@@ -1,0 +1,51 @@
+"""One judgement on every line: the forest's score and the rules' hits as one score, and the threshold on it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from suspicious_lines.encoder import Encoder
+from suspicious_lines.ranking import Reference
+from suspicious_lines.rules import Rules
+from suspicious_lines.thresholds import Goal, Scored, Threshold, choose
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """`lines` have gained `score` and `suspicious`; `hits` are masks over them; `scored` is what the threshold was
+    chosen from."""
+
+    lines: pd.DataFrame
+    hits: dict[str, np.ndarray]
+    reference: Reference
+    scored: Scored
+    threshold: Threshold
+
+
+def judge(lines: pd.DataFrame, encoder: Encoder, rules: Rules, goal: Goal) -> Judgement:
+    """Judges lines that have the forest's `model_score`, measured against one another."""
+    model_scores = lines["model_score"].to_numpy()
+    hits = rules.hits(lines, encoder)
+    reference = Reference.of(model_scores, hits, rules.ranking())
+    scored = Scored(
+        score=reference.score(model_scores, hits),
+        model_score=model_scores,
+        amount=lines["total"].to_numpy(),
+        is_error=lines["error"].fillna(False).to_numpy(bool),
+        labelled=lines["error"].notna().to_numpy(),
+        matter=lines["matter_number"].astype(str).to_numpy(),
+    )
+    threshold = choose(scored, goal)
+    return Judgement(lines.assign(score=scored.score, suspicious=threshold.flagged), hits, reference, scored, threshold)
+
+
+def found_by(
+    model_scores: np.ndarray, hits: dict[str, np.ndarray], reference: Reference, threshold: float
+) -> np.ndarray:
+    """`model` where no rule hits, `rule` where a rule alone would have flagged the line and the model would not, else
+    `both`."""
+    hit = np.logical_or.reduce(list(hits.values())) if hits else np.zeros(len(model_scores), dtype=bool)
+    by_model = reference.model_surprise(model_scores) >= threshold
+    by_rule = reference.rule_surprise(hits) >= threshold if hits else hit
+    return np.where(~hit, "model", np.where(by_rule & ~by_model, "rule", "both"))

@@ -1,0 +1,72 @@
+"""What a judgement is worth: the figures of metrics.json."""
+
+import pandas as pd
+
+from suspicious_lines import quality
+from suspicious_lines.encoder import Encoder
+from suspicious_lines.judging import Judgement
+from suspicious_lines.messages import Dataset
+from suspicious_lines.quality import Caught, FoundBy, HeldOut, Metrics, ThresholdMetrics
+from suspicious_lines.rules import Rules
+from suspicious_lines.thresholds import Goal, Scored, held_out_flags
+
+
+def measure(
+    judgement: Judgement,
+    flagged: pd.DataFrame,
+    planted: pd.DataFrame,
+    encoder: Encoder,
+    rules: Rules,
+    goal: Goal,
+    dataset: Dataset,
+) -> Metrics:
+    """`flagged`: the explained lines; `planted`: the self-test's lines with `model_score` and `planted`."""
+    threshold, scored = judgement.threshold, judgement.scored
+    labelled, errors = scored.labelled, scored.is_error[scored.labelled]
+    found = quality.confusion(threshold.flagged[labelled], errors) if labelled.any() else None
+    return Metrics(
+        **dataset.model_dump(include={"lines_read", "lines_rejected", "lines_train", "lines_validation"}),
+        labelled=int(labelled.sum()),
+        unknown_categories=encoder.unknown(judgement.lines),
+        threshold=ThresholdMetrics(value=threshold.value, strategy=threshold.strategy, note=threshold.note),
+        flagged=len(flagged),
+        matters=flagged["matter_number"].nunique(),
+        amount_at_stake=round(float(flagged["at_stake"].sum()), 2),
+        found_by={who: _counted(flagged[(flagged["found_by"] == who).to_numpy()]) for who in ("model", "rule", "both")},
+        rules={name: _counted(judgement.lines[hit]) for name, hit in judgement.hits.items()},
+        self_test=_self_test(judgement, planted, encoder, rules),
+        held_out=_held_out(scored, goal) if labelled.any() else None,
+        confusion=found,
+        precision=quality.precision(found) if found else None,
+        recall=quality.recall(found) if found else None,
+        f1=quality.f1(found) if found else None,
+        average_precision=quality.average_precision(scored.score[labelled], errors),
+        roc_auc=quality.roc_auc(scored.score[labelled], errors),
+    )
+
+
+def _counted(lines: pd.DataFrame) -> FoundBy:
+    known = lines["error"].dropna()
+    return FoundBy(lines=len(lines), errors=int(known.sum()) if len(known) else None)
+
+
+def _held_out(scored: Scored, goal: Goal) -> HeldOut:
+    flagged = held_out_flags(scored, goal)[scored.labelled]
+    found = quality.confusion(flagged, scored.is_error[scored.labelled])
+    return HeldOut(
+        precision=quality.precision(found),
+        precision_interval=quality.wilson(found.tp, found.tp + found.fp),
+        recall=quality.recall(found),
+        recall_interval=quality.wilson(found.tp, found.tp + found.fn),
+        f1=quality.f1(found),
+    )
+
+
+def _self_test(judgement: Judgement, planted: pd.DataFrame, encoder: Encoder, rules: Rules) -> dict[str, Caught]:
+    scores = judgement.reference.score(planted["model_score"].to_numpy(), rules.hits(planted, encoder))
+    caught = scores >= judgement.threshold.value
+    kinds = planted["planted"].to_numpy()
+    return {
+        str(kind): Caught(planted=int((kinds == kind).sum()), caught=int((caught & (kinds == kind)).sum()))
+        for kind in dict.fromkeys(kinds)
+    }
