@@ -3,9 +3,9 @@
 from suspicious_lines.messages import LiveModel, PromoteRequest
 from suspicious_lines.observability import entry_point
 from suspicious_lines.promotion import promote_model
-from suspicious_lines.settings import BucketSettings
+from suspicious_lines.settings import PromoteSettings
 
-settings = BucketSettings.from_environment()
+settings = PromoteSettings.from_environment()
 
 
 @entry_point(PromoteRequest)

@@ -16,10 +16,18 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from suspicious_lines.report import report_html
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --lang=en"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--lang=en",
+]
 WIDE, NARROW = (1280, 900), (390, 844)
 PATIENCE_SECONDS = 20
 
@@ -69,12 +77,16 @@ class Page:
 
     def complaints(self) -> list[str]:
         """What the console says, refused content and script errors included."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if "setting log level" not in entry["message"]]
+        return [
+            entry["message"] for entry in self.driver.get_log("browser") if "setting log level" not in entry["message"]
+        ]
 
     def requests(self) -> set[str]:
         """The addresses asked for since the last call, without the page's own and what it holds itself."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        asked = {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
+        asked = {
+            event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"
+        }
         return {url for url in asked if url != self.address and not url.startswith(("data:", "blob:"))}
 
     def emulate(self, media: str = "", scheme: str = "light", size: tuple[int, int] = WIDE) -> None:
@@ -122,7 +134,6 @@ def open_page(driver: webdriver.Chrome, downloads: Path, tmp_path: Path) -> Iter
         file.write_text(report_html(report), encoding="utf-8")
         page = Page(driver, file.as_uri(), downloads)
         page.emulate(**look)
-        driver.get("about:blank")
         driver.get_log("performance")
         driver.get(page.address)
         page.wait_until_drawn()

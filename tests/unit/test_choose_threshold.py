@@ -174,3 +174,28 @@ def test_five_lines_have_an_answer(choose):
     frame = lines_frame(100).tail(1)
     _, metrics, listed = choose(frame.assign(line=np.int64(2)))
     assert (metrics.flagged, len(listed)) == (1, 1)
+
+
+def test_flag_lines_judges_new_lines_as_the_model_judged_its_own(choose, load_handler, context):
+    past = lines_frame(400)
+    _, trained, listed = choose(past)
+    encoder = Encoder.fit(past)
+    # The same lines come in again as new ones: the same lines are flagged, by the same scores.
+    table = pa.Table.from_pandas(past, preserve_index=False)
+    datasets.write_part(table, BUCKET, "runs/new/lines/invoices/part-00000.parquet")
+    found = [entry["score"] for entry in json.loads(forest(features_csv(encoder, past)))["scores"]]
+    scores = pa.table({"line": past["line"].to_numpy(), "score": found})
+    datasets.write_part(scores, BUCKET, "runs/new/scores/invoices/part-00000.parquet")
+    counts = {"lines_read": 400, "lines_rejected": 0, "lines_train": 0, "lines_validation": 400}
+    event = {
+        "run": "new",
+        "upload": UPLOAD,
+        "dataset": counts | {"feature_dim": 1, "parts": ["invoices/part-00000"], "sha256": "0" * 64},
+        "model": {"run": "run", "endpoint_name": "endpoint", "max_concurrency": 5},
+    }
+    answer = load_handler("flag_lines")(event, context)
+    assert answer["threshold"] == trained.threshold.value
+    again = store.get_bytes(BUCKET, "runs/new/results/suspicious_lines.csv").decode()
+    assert list(csv.DictReader(io.StringIO(again))) == listed
+    metrics = Metrics.model_validate_json(store.get_bytes(BUCKET, "runs/new/results/metrics.json"))
+    assert (metrics.held_out, metrics.self_test, metrics.threshold) == (None, {}, trained.threshold)

@@ -10,12 +10,14 @@ from suspicious_lines import messages
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
-STATES = json.loads((ROOT / "statemachine/train.asl.json").read_text())["States"]
+MACHINES = [json.loads(path.read_text())["States"] for path in sorted(ROOT.glob("statemachine/*.asl.json"))]
 
 
-def state_of(function: str) -> dict:
+def states_of(function: str) -> list[dict]:
+    """The states of all the machines that call a function."""
     name = "".join(word.capitalize() for word in function.split("_"))
-    return STATES.get(name) or STATES["ScoreParts"]["ItemProcessor"]["States"][name]
+    states = [machine | machine["ScoreParts"]["ItemProcessor"]["States"] for machine in MACHINES]
+    return [machine[name] for machine in states if name in machine]
 
 
 def model_of(function: str) -> type[messages.Message]:
@@ -30,5 +32,7 @@ def model_of(function: str) -> type[messages.Message]:
 def test_the_event_fits_the_functions_model_and_its_states_payload(function):
     event = json.loads((ROOT / "events" / f"{function}.json").read_text())
     model_of(function).model_validate(event)
-    payload = state_of(function)["Parameters"]["Payload"]
-    assert {key.removesuffix(".$") for key in payload} == set(event)
+    states = states_of(function)
+    assert states
+    for state in states:
+        assert {key.removesuffix(".$") for key in state["Parameters"]["Payload"]} == set(event)

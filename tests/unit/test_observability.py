@@ -7,7 +7,7 @@ from botocore.parsers import ResponseParserError
 from pydantic import ValidationError
 
 from suspicious_lines.errors import AwsRefusedError, AwsUnavailableError, QuotaExceededError
-from suspicious_lines.messages import PromoteRequest
+from suspicious_lines.messages import DeployRequest
 from suspicious_lines.observability import count, entry_point, logger
 
 
@@ -30,27 +30,27 @@ def client_error(code, status=400):
     ],
 )
 def test_aws_errors_leave_under_the_names_the_state_machine_knows(context, raised, leaves):
-    @entry_point(PromoteRequest)
+    @entry_point(DeployRequest)
     def handler(request):
         raise raised
 
     with pytest.raises(leaves) as left:
-        handler({"run": "run", "endpoint_name": "endpoint"}, context)
+        handler({"run": "run", "job_name": "job"}, context)
     assert type(left.value) is leaves
 
 
 def test_every_record_carries_the_run(context, capsys, monkeypatch):
     monkeypatch.setattr(logger.registered_handler, "stream", sys.stdout)
 
-    @entry_point(PromoteRequest)
+    @entry_point(DeployRequest)
     def handler(request):
         logger.info("Working")
         count(LinesRead=7)
         return request
 
-    assert handler({"run": "run-7", "endpoint_name": "endpoint"}, context) == {
+    assert handler({"run": "run-7", "job_name": "job"}, context) == {
         "run": "run-7",
-        "endpoint_name": "endpoint",
+        "job_name": "job",
     }
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [record["correlation_id"] for record in records if "message" in record] == ["run-7"]
@@ -58,10 +58,10 @@ def test_every_record_carries_the_run(context, capsys, monkeypatch):
 
 
 def test_a_refused_event_does_not_show_its_values(context):
-    @entry_point(PromoteRequest)
+    @entry_point(DeployRequest)
     def handler(request):
         return request
 
     with pytest.raises(ValidationError) as refused:
-        handler({"run": "a/b", "endpoint_name": "secret-value"}, context)
+        handler({"run": "a/b", "job_name": "secret-value"}, context)
     assert "a/b" not in str(refused.value)

@@ -7,8 +7,9 @@ import pytest
 from frames import BUCKET, csv_of, lines_frame, row
 from suspicious_lines import store
 from suspicious_lines.encoder import Encoder
-from suspicious_lines.errors import InvalidUploadError
+from suspicious_lines.errors import InvalidUploadError, NoLiveModelError
 from suspicious_lines.lines import COLUMNS, FIELDS
+from suspicious_lines.messages import LiveModel
 from suspicious_lines.preprocessing import split
 
 
@@ -77,3 +78,31 @@ def test_the_split_is_80_to_20_and_repeatable(count):
     assert (mask == split(count, seed=1)).all()
     if count > 100:
         assert (mask != split(count, seed=2)).any()
+
+
+def test_encode_lines_writes_all_lines_for_the_live_model(cloud, load_handler, context, monkeypatch):
+    monkeypatch.setenv("LINES_PER_PART", "100")
+    past = Encoder.fit(lines_frame(500))
+    store.put(BUCKET, "runs/past/encoder.json", past.to_json(), "application/json")
+    live = LiveModel(
+        run="past", endpoint_name="endpoint", max_concurrency=3, encoder_key="runs/past/encoder.json", threshold=4,
+        promoted_at="2026-01-01T00:00:00+00:00",
+    )  # fmt: skip
+    store.put(BUCKET, "models/current.json", live.model_dump_json(), "application/json")
+    new = lines_frame(150, seed=2, labelled=False).astype({"resource": object})
+    new.loc[0, "resource"] = "Robot"
+    event = {"run": "run", "upload": upload(cloud, body_of(new))}
+    encoded = load_handler("encode_lines")(event, context)
+    assert encoded["model"] == {"run": "past", "endpoint_name": "endpoint", "max_concurrency": 3}
+    dataset = encoded["dataset"]
+    assert (dataset["lines_read"], dataset["lines_train"], dataset["lines_validation"]) == (150, 0, 150)
+    assert dataset["parts"] == ["invoices/part-00000", "invoices/part-00001"]
+    features = [store.get_bytes(BUCKET, f"runs/run/features/{part}.csv") for part in dataset["parts"]]
+    sent = pd.read_csv(io.BytesIO(b"".join(features)), header=None).to_numpy()
+    np.testing.assert_allclose(sent, past.encode(new), atol=1e-3)
+    assert "runs/run/encoder.json" not in store.keys(BUCKET, "runs/run/")
+
+
+def test_encode_lines_without_a_model_says_so(cloud, load_handler, context):
+    with pytest.raises(NoLiveModelError):
+        load_handler("encode_lines")({"run": "run", "upload": upload(cloud, body_of(lines_frame(20)))}, context)

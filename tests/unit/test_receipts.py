@@ -65,5 +65,5 @@ def test_write_receipt_says_what_went_in_and_how_it_ended(cloud, load_handler, c
     assert receipt.counts == {
         "lines_read": 105_965, "lines_rejected": 0, "lines_train": 84_772, "lines_validation": 21_193, "flagged": 41,
     }  # fmt: skip
-    assert receipt.model["endpoint"] == event["endpoint"]["endpoint_name"]
+    assert receipt.model["endpoint"] == event["endpoint_name"]
     assert receipt.estimated_cost.training == pytest.approx(180 / 3600 * 0.115)

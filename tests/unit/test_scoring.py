@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from frames import BUCKET
 from suspicious_lines import datasets, scoring, store
-from suspicious_lines.errors import EndpointBusyError, ModelResponseError
+from suspicious_lines.errors import EndpointBusyError, ModelGoneError, ModelResponseError
 from suspicious_lines.scoring import bodies, score_features
 
 
@@ -51,12 +51,15 @@ def test_an_answer_that_does_not_fit_its_request_is_an_error(answer):
         ("ModelNotReadyException", EndpointBusyError),
         ("ModelError", ModelResponseError),
         ("ValidationError", ClientError),
+        ("Endpoint not found", ModelGoneError),
     ],
 )
 def test_endpoint_errors_are_told_apart(monkeypatch, code, raised):
     class Failing:
         def invoke_endpoint(self, **request):
-            raise ClientError({"Error": {"Code": code, "Message": None}}, "InvokeEndpoint")
+            gone = code == "Endpoint not found"
+            error = {"Code": "ValidationError" if gone else code, "Message": "Endpoint x not found" if gone else None}
+            raise ClientError({"Error": error}, "InvokeEndpoint")
 
     monkeypatch.setattr(scoring, "client", lambda service: Failing())
     with pytest.raises(raised):

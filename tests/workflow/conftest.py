@@ -41,6 +41,7 @@ class Workflow:
         self.cloud = cloud
         self.bucket = cloud.outputs["DataBucketName"]
         self.machine = cloud.outputs["TrainStateMachineArn"]
+        self.score_machine = cloud.outputs["ScoreStateMachineArn"]
         self.s3, self.sfn, self.sagemaker = (cloud.client(name) for name in ("s3", "stepfunctions", "sagemaker"))
 
     def upload(self, body: bytes, key: str = "incoming/activities.csv") -> str:
@@ -54,17 +55,24 @@ class Workflow:
         found: dict[str, str] = {}
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            for page in self.sfn.get_paginator("list_executions").paginate(stateMachineArn=self.machine):
-                for execution in page["executions"]:
-                    if execution["executionArn"] not in found:
-                        described = self.sfn.describe_execution(executionArn=execution["executionArn"])
-                        detail = json.loads(described["input"])
-                        found[execution["executionArn"]] = detail.get("object", {}).get("version-id", "")
+            for execution in self.executions():
+                if execution["executionArn"] not in found:
+                    described = self.sfn.describe_execution(executionArn=execution["executionArn"])
+                    detail = json.loads(described["input"])
+                    found[execution["executionArn"]] = detail.get("object", {}).get("version-id", "")
             by_version = {version: arn for arn, version in found.items()}
             if all(version in by_version for version in versions):
                 return [by_version[version] for version in versions]
             time.sleep(0.1)
         raise AssertionError("the upload started no execution")
+
+    def executions(self) -> list[dict]:
+        """Of both machines, the newest first."""
+        executions = []
+        for machine in (self.machine, self.score_machine):
+            for page in self.sfn.get_paginator("list_executions").paginate(stateMachineArn=machine):
+                executions += page["executions"]
+        return sorted(executions, key=lambda execution: execution["startDate"], reverse=True)
 
     def wait(self, arn: str, seconds: float = SECONDS) -> Run:
         deadline = time.monotonic() + seconds

@@ -34,5 +34,13 @@ class EndpointBusyError(Exception):
     """The endpoint is at its MaxConcurrency, waking up or changing. Retried."""
 
 
+class ModelGoneError(Exception):
+    """The endpoint is not there any more: newer models have replaced it. The lines can be scored by the live one."""
+
+
+class NoLiveModelError(Exception):
+    """No model was ever promoted, so new lines cannot be scored yet. The upload is parked."""
+
+
 class ModelResponseError(Exception):
     """The model's answer does not fit the request: it failed, or the counts of lines and scores differ."""

@@ -1,9 +1,12 @@
 """Why a line is flagged, found through an endpoint that gives scores only.
 
 One field of the line at a time is put to what is usual among its peers, the line is encoded and scored again, and what
-the score drops by is that field's part in it. Where minutes or fee change, the total follows, so that only one thing
-changes. A category is tried against the other categories only where the combination is rare: elsewhere it would take
-the blame for a number that is usual in another group.
+the score drops by is that field's part in it. Where minutes or fee change, the total follows, and where a category
+changes, minutes and rate stay as far from what is usual as they were, so that only one thing changes. A category is
+tried against the other categories only where the combination is rare.
+
+The three categories of a rare combination often hold equal parts, for a change of any of them mends it. The resource is
+named then: matter type and activity say what there was to do, the resource who was sent to do it.
 """
 
 from collections.abc import Callable
@@ -23,6 +26,7 @@ MOST_REQUESTS = 8
 MOST_BYTES = MOST_REQUESTS * 3_900_000
 MOST_CATEGORIES = 6
 RARE = float(np.log(4))  # a quarter of what was to be expected
+EQUAL = 0.8  # of the greatest drop: mending a combination in two ways gives scores that differ by less
 FIELDS = ["minutes", "fee", "total", *CATEGORIES]
 RULE_FIELDS = {
     "arithmetic": "total",
@@ -89,11 +93,12 @@ def _drops(lines: pd.DataFrame, usual: Usual, encoder: Encoder, score: Score) ->
     variants = _variants(lines.head(MOST_LINES), usual, encoder)
     if variants.empty:
         return drops
-    body = features_csv(encoder, variants)
-    fit = int(len(variants) * min(MOST_BYTES / len(body), 1))
-    cut = variants["place"].iloc[fit] if fit < len(variants) else len(lines)
+    rows = features_csv(encoder, variants).splitlines(keepends=True)
+    fit = int(np.searchsorted(np.cumsum([len(row) for row in rows]), MOST_BYTES, side="right"))
+    # A line is tried with all its variants or not at all.
+    cut = variants["place"].iloc[fit] if fit < len(rows) else len(lines)
     tried = variants[variants["place"] < cut]
-    scores = np.array(score(b"".join(body.splitlines(keepends=True)[: len(tried)])))
+    scores = np.array(score(b"".join(rows[: len(tried)])))
     best = pd.Series(scores).groupby([tried["place"].to_numpy(), tried["field"].to_numpy()]).min()
     before = lines["model_score"].to_numpy()
     for (place, field), after in best.items():
@@ -113,11 +118,21 @@ def _variants(lines: pd.DataFrame, usual: Usual, encoder: Encoder) -> pd.DataFra
         plain.assign(fee=fee, total=plain["total"] * ratio["fee"], field=1),
         plain.assign(total=usual.due[:count], field=2),
     ]
-    rare = plain[encoder.rarity(plain) > RARE] if count else plain
+    variants += _combinations(plain[encoder.rarity(plain) > RARE], encoder) if count else []
+    return pd.concat(variants, ignore_index=True).sort_values(["place", "field"], kind="stable", ignore_index=True)
+
+
+def _combinations(rare: pd.DataFrame, encoder: Encoder) -> list[pd.DataFrame]:
+    """Lines with one category replaced, their numbers as far from what is usual there as they were before."""
+    features = encoder.encode(rare)[:, : NUMERIC_FEATURES.index("rarity")]
+    variants = []
     for number, column in enumerate(CATEGORIES, start=3):
         for name in list(encoder.categories[column])[:MOST_CATEGORIES]:
-            variants.append(rare[rare[column] != name].assign(**{column: name, "field": number}))
-    return pd.concat(variants, ignore_index=True).sort_values(["place", "field"], kind="stable", ignore_index=True)
+            other = (rare[column] != name).to_numpy()
+            encoded = encoder.encode(rare[other].assign(**{column: name}))
+            encoded[:, : features.shape[1]] = features[other]
+            variants.append(encoder.decode(encoded).assign(place=rare["place"][other].to_numpy(), field=number))
+    return variants
 
 
 def _fields(
@@ -131,9 +146,13 @@ def _fields(
     """The field that holds most: the rarest rule's where a rule is the stronger finding, the greatest drop else."""
     encoded = np.abs(encoder.encode(lines)[:, : len(NUMERIC_FEATURES)])
     furthest = np.column_stack([encoded[:, :2].max(axis=1), encoded[:, 2:5]]).argmax(axis=1)
-    fallback = np.array(["minutes", "fee", "total", "matter_type"])[furthest]
+    fallback = np.array(["minutes", "fee", "total", "resource"])[furthest]
     tried = np.nan_to_num(drops, nan=-1.0)
-    fields = np.where(tried.max(axis=1) > 0, np.array(FIELDS)[tried.argmax(axis=1)], fallback).astype(object)
+    greatest, held_by = tried.max(axis=1), tried.argmax(axis=1)
+    resource = FIELDS.index("resource")
+    equal = (held_by >= FIELDS.index(CATEGORIES[0])) & (tried[:, resource] >= EQUAL * greatest)
+    held_by = np.where(equal, resource, held_by)
+    fields = np.where(greatest > 0, np.array(FIELDS)[held_by], fallback).astype(object)
     if hits:
         ruled = reference.rule_surprise(hits) >= reference.model_surprise(lines["model_score"].to_numpy())
         for name in sorted(reference.shares, key=reference.shares.__getitem__, reverse=True):
@@ -149,8 +168,8 @@ def _told(line: Any, field: str, told: list[str], drops: np.ndarray, usual: Usua
         else {}
     )
     sentence, low, high, fair = _SENTENCES.get(field, _combination)(line, usual, place)
-    others = [name for name in told if RULE_FIELDS[name] != field]
-    also = [_SENTENCES[RULE_FIELDS[name]](line, usual, place)[0] for name in others]
+    others = dict.fromkeys(RULE_FIELDS[name] for name in told if RULE_FIELDS[name] != field)
+    also = [_SENTENCES[other](line, usual, place)[0] for other in others]
     at_stake = round(min(max(line.total - fair, 0.0), line.total), 2)
     return field, shares, "; also: ".join([sentence, *also]), low, high, at_stake
 
@@ -168,7 +187,7 @@ def _minutes(line: Any, usual: Usual, place: int) -> tuple[str, float, float, fl
 
 def _fee(line: Any, usual: Usual, place: int) -> tuple[str, float, float, float]:
     low, high = round(usual.fee_low[place], 2), round(usual.fee_high[place], 2)
-    fair = line.total * usual.fee[place] / line.fee if line.fee else line.total
+    fair = line.total * usual.fee[place] / max(line.fee, 0.01)
     return f"rate of {line.fee:,.2f}; usual for {line.resource}: {low:,.2f} to {high:,.2f}", low, high, fair
 
 

@@ -10,10 +10,9 @@ from suspicious_lines import claims, store
 from suspicious_lines.aws import client, error_message
 from suspicious_lines.costs import estimate
 from suspicious_lines.hosting import delete_endpoint
-from suspicious_lines.layout import RunFiles, resource_name
+from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles, resource_name
 from suspicious_lines.messages import Failure, FailureReport, Upload
 from suspicious_lines.notifications import publish
-from suspicious_lines.promotion import live_run
 from suspicious_lines.receipts import Receipt, read_timings, training_seconds
 from suspicious_lines.settings import FailureSettings
 
@@ -37,7 +36,9 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
     upload = _upload(report)
 
     # A promoted model serves the lines to come: it is no leftover, even if what followed failed.
-    deleted = [] if live_run(bucket) == report.run else _stop_job(name) + delete_endpoint(name)
+    live = store.get_with_etag(bucket, LIVE_MODEL_KEY)
+    is_live = live is not None and json.loads(live[0])["run"] == report.run
+    deleted = [] if is_live else _stop_job(name) + delete_endpoint(name)
     if upload:
         claims.release(settings.claim_table, upload, report.run)
     timings = read_timings(report.execution_arn)

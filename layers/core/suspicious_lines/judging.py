@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from suspicious_lines.encoder import Encoder
+from suspicious_lines.messages import Strategy
 from suspicious_lines.ranking import Reference
 from suspicious_lines.rules import Rules
 from suspicious_lines.thresholds import Goal, Scored, Threshold, choose
@@ -25,10 +26,25 @@ class Judgement:
 
 def judge(lines: pd.DataFrame, encoder: Encoder, rules: Rules, goal: Goal) -> Judgement:
     """Judges lines that have the forest's `model_score`, measured against one another."""
-    model_scores = lines["model_score"].to_numpy()
     hits = rules.hits(lines, encoder)
-    reference = Reference.of(model_scores, hits, rules.ranking())
-    scored = Scored(
+    reference = Reference.of(lines["model_score"].to_numpy(), hits, rules.ranking())
+    scored = _scored(lines, hits, reference)
+    return _judgement(lines, hits, reference, scored, choose(scored, goal))
+
+
+def judge_by(
+    lines: pd.DataFrame, encoder: Encoder, rules: Rules, reference: Reference, value: float, strategy: Strategy
+) -> Judgement:
+    """Judges new lines by a threshold that was chosen before, measured against the lines it was chosen on."""
+    hits = rules.hits(lines, encoder)
+    scored = _scored(lines, hits, reference)
+    threshold = Threshold(value, strategy, scored.score >= value)
+    return _judgement(lines, hits, reference, scored, threshold)
+
+
+def _scored(lines: pd.DataFrame, hits: dict[str, np.ndarray], reference: Reference) -> Scored:
+    model_scores = lines["model_score"].to_numpy()
+    return Scored(
         score=reference.score(model_scores, hits),
         model_score=model_scores,
         amount=lines["total"].to_numpy(),
@@ -36,8 +52,13 @@ def judge(lines: pd.DataFrame, encoder: Encoder, rules: Rules, goal: Goal) -> Ju
         labelled=lines["error"].notna().to_numpy(),
         matter=lines["matter_number"].astype(str).to_numpy(),
     )
-    threshold = choose(scored, goal)
-    return Judgement(lines.assign(score=scored.score, suspicious=threshold.flagged), hits, reference, scored, threshold)
+
+
+def _judgement(
+    lines: pd.DataFrame, hits: dict[str, np.ndarray], reference: Reference, scored: Scored, threshold: Threshold
+) -> Judgement:
+    judged = lines.assign(score=scored.score, suspicious=threshold.flagged)
+    return Judgement(judged, hits, reference, scored, threshold)
 
 
 def found_by(

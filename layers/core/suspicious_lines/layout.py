@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 LIVE_MODEL_KEY = "models/current.json"
+PARKED_PREFIX = "parked/"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class RunFiles:
 
 
 def part_name(kind: str, number: int) -> str:
-    """`validation/part-00007`: parts sort by name in the order of their lines. Kinds: train, validation, planted."""
+    """`validation/part-00007`: parts sort by name in the order of their lines. Kinds: train, validation, planted,
+    invoices."""
     return f"{kind}/part-{number:05d}"
 
 

@@ -14,13 +14,12 @@ from suspicious_lines.thresholds import Goal, Scored, held_out_flags
 def measure(
     judgement: Judgement,
     flagged: pd.DataFrame,
-    planted: pd.DataFrame,
     encoder: Encoder,
-    rules: Rules,
-    goal: Goal,
     dataset: Dataset,
+    held_out: HeldOut | None = None,
+    self_test: dict[str, Caught] | None = None,
 ) -> Metrics:
-    """`flagged`: the explained lines; `planted`: the self-test's lines with `model_score` and `planted`."""
+    """`flagged`: the explained lines; `held_out` and `self_test`: what only a training run can tell."""
     threshold, scored = judgement.threshold, judgement.scored
     labelled, errors = scored.labelled, scored.is_error[scored.labelled]
     found = quality.confusion(threshold.flagged[labelled], errors) if labelled.any() else None
@@ -34,8 +33,8 @@ def measure(
         amount_at_stake=round(float(flagged["at_stake"].sum()), 2),
         found_by={who: _counted(flagged[(flagged["found_by"] == who).to_numpy()]) for who in ("model", "rule", "both")},
         rules={name: _counted(judgement.lines[hit]) for name, hit in judgement.hits.items()},
-        self_test=_self_test(judgement, planted, encoder, rules),
-        held_out=_held_out(scored, goal) if labelled.any() else None,
+        self_test=self_test or {},
+        held_out=held_out,
         confusion=found,
         precision=quality.precision(found) if found else None,
         recall=quality.recall(found) if found else None,
@@ -50,7 +49,10 @@ def _counted(lines: pd.DataFrame) -> FoundBy:
     return FoundBy(lines=len(lines), errors=int(known.sum()) if len(known) else None)
 
 
-def _held_out(scored: Scored, goal: Goal) -> HeldOut:
+def try_held_out(scored: Scored, goal: Goal) -> HeldOut | None:
+    """What the goal's strategy does on labels it was not chosen on; None without labels."""
+    if not scored.labelled.any():
+        return None
     flagged = held_out_flags(scored, goal)[scored.labelled]
     found = quality.confusion(flagged, scored.is_error[scored.labelled])
     return HeldOut(
@@ -62,7 +64,8 @@ def _held_out(scored: Scored, goal: Goal) -> HeldOut:
     )
 
 
-def _self_test(judgement: Judgement, planted: pd.DataFrame, encoder: Encoder, rules: Rules) -> dict[str, Caught]:
+def try_planted(judgement: Judgement, planted: pd.DataFrame, encoder: Encoder, rules: Rules) -> dict[str, Caught]:
+    """How many of the self-test's lines, which have `model_score` and `planted`, would have been flagged."""
     scores = judgement.reference.score(planted["model_score"].to_numpy(), rules.hits(planted, encoder))
     caught = scores >= judgement.threshold.value
     kinds = planted["planted"].to_numpy()

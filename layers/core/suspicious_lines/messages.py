@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Strategy = Literal["error-median", "budget", "precision", "f-beta", "sigma"]
 Run = Field(pattern=r"^[^/\s]{1,80}$", description="the name of the execution")
-Part = Field(pattern=r"^(validation|planted)/part-\d{5}$")
+Part = Field(pattern=r"^(validation|planted|invoices)/part-\d{5}$")
 
 
 class Message(BaseModel):
@@ -61,7 +61,8 @@ class PreprocessRequest(Message):
 
 
 class Dataset(Message):
-    """The counts of a preprocessed upload; `lines_read` = `lines_rejected` + `lines_train` + `lines_validation`."""
+    """The counts of a preprocessed upload; `lines_read` = `lines_rejected` + `lines_train` + `lines_validation`, where
+    validation lines are those that are scored: for new invoices all of them."""
 
     lines_read: int
     lines_rejected: int
@@ -70,6 +71,36 @@ class Dataset(Message):
     feature_dim: int
     parts: list[str]
     sha256: str
+
+
+class EncodeRequest(Message):
+    run: str = Run
+    upload: Upload
+
+
+class ModelInUse(Message):
+    """The model that a run scores all its lines with, whatever is promoted meanwhile."""
+
+    run: str = Run
+    endpoint_name: str
+    max_concurrency: int
+
+
+class Encoded(Message):
+    dataset: Dataset
+    model: ModelInUse
+
+
+class ParkRequest(Message):
+    run: str = Run
+    upload: Upload
+    detail: dict[str, Any]
+
+
+class Parked(Message):
+    """`parked` is false where a model went live meanwhile, so that the upload can be scored after all."""
+
+    parked: bool
 
 
 class TrainingRequest(Message):
@@ -117,6 +148,13 @@ class Results(Message):
     amount_at_stake: float
 
 
+class FlagRequest(Message):
+    run: str = Run
+    upload: Upload
+    dataset: Dataset
+    model: ModelInUse
+
+
 class NotifyRequest(Message):
     run: str = Run
     upload: Upload
@@ -129,6 +167,7 @@ class Notified(Message):
 class PromoteRequest(Message):
     run: str = Run
     endpoint_name: str
+    max_concurrency: int
 
 
 class FormerModel(Message):
@@ -141,6 +180,7 @@ class LiveModel(Message):
 
     run: str = Run
     endpoint_name: str
+    max_concurrency: int
     encoder_key: str
     threshold: float
     promoted_at: str
@@ -148,12 +188,14 @@ class LiveModel(Message):
 
 
 class ReceiptRequest(Message):
+    """`model_run`: the run that trained the model that scored the lines; this one, where it trained its own."""
+
     run: str = Run
     execution_arn: str
     upload: Upload
     dataset: Dataset
-    training: Training
-    endpoint: Endpoint
+    model_run: str = Run
+    endpoint_name: str
 
 
 class FailureReport(Message):

@@ -87,7 +87,7 @@ def _opening(key: str, metrics: dict[str, Any], flagged: list[Row]) -> list[str]
     return [
         f"{subject_of(flagged)}.",
         "",
-        f"{key.removeprefix('incoming/')}: {metrics['lines_read']:,} lines read, "
+        f"{key.partition('/')[2]}: {metrics['lines_read']:,} lines read, "
         f"{metrics['lines_validation']:,} of them scored, {metrics['lines_rejected']:,} refused.",
         "At stake is what a line costs above what is usual.",
     ]
@@ -143,7 +143,8 @@ def _sureness(metrics: dict[str, Any]) -> list[str]:
             f"Tried on lines whose labels it was not chosen on, {_share(found, 'precision')} of the listed lines are "
             f"known errors, and {_share(found, 'recall')} of the known errors are listed."
         )
-    test = metrics["self_test"]
+    if not (test := metrics["self_test"]):
+        return [*text, "Judged by the live model and its threshold."]
     caught, planted = (sum(kind[what] for kind in test.values()) for what in ("caught", "planted"))
     kinds = ", ".join(f"{name} {kind['caught']} of {kind['planted']}" for name, kind in test.items())
     return [*text, f"Self-test: {caught} of {planted} planted errors would have been listed ({kinds})."]

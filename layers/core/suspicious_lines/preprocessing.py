@@ -1,4 +1,4 @@
-"""From an upload to everything the forest and the later states need: parts, encoder, refused lines."""
+"""From an upload to everything the later states need: parts, refused lines and, to train on, the encoder."""
 
 import hashlib
 import io
@@ -12,11 +12,12 @@ from suspicious_lines import datasets, store
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.features import features_csv
 from suspicious_lines.layout import RunFiles, part_name
-from suspicious_lines.lines import Refusal, read_lines, require_enough
-from suspicious_lines.messages import Dataset, PreprocessRequest
+from suspicious_lines.lines import Lines, read_lines, require_enough
+from suspicious_lines.messages import Dataset, Encoded, EncodeRequest, ModelInUse, PreprocessRequest, Upload
 from suspicious_lines.planted import plant
+from suspicious_lines.promotion import live_model
 from suspicious_lines.rules import repeats
-from suspicious_lines.settings import PreprocessSettings
+from suspicious_lines.settings import EncodeSettings, PreprocessSettings
 from suspicious_lines.spreadsheet import to_csv
 
 TRAIN_SHARE = 0.8
@@ -52,27 +53,19 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
     Raises:
         InvalidUploadError: the file cannot be used; the refused lines, if any, are in rejected.csv all the same.
     """
-    upload, files, bucket = request.upload, RunFiles(request.run), settings.data_bucket
-    stream = _HashingStream(store.open_upload(upload))
-    lines = read_lines(stream, upload.key)
-    store.put(bucket, files.rejected, _rejected_csv(lines.refused), "text/csv; charset=utf-8")
-    require_enough(lines, upload.key)
+    files, bucket = RunFiles(request.run), settings.data_bucket
+    lines, sha256 = _read(request.upload, files, bucket)
+    require_enough(lines, request.upload.key)
 
-    accepted = lines.accepted.assign(repeats=repeats(lines.accepted))
-    in_train = split(len(accepted), settings.split_seed)
-    train, validation = accepted[in_train], accepted[~in_train]
+    in_train = split(len(lines.accepted), settings.split_seed)
+    train, validation = lines.accepted[in_train], lines.accepted[~in_train]
     encoder = Encoder.fit(train)
     store.put(bucket, files.encoder, encoder.to_json(), "application/json")
-    for number, part in enumerate(_parts(train, LINES_PER_TRAIN_PART)):
+    for number, part in enumerate(_cut(train, LINES_PER_TRAIN_PART)):
         store.put(bucket, files.features(part_name("train", number)), features_csv(encoder, part), "text/csv")
-    parts = []
-    to_score = {"validation": validation, "planted": plant(validation, settings.split_seed)}
-    for kind, scored in to_score.items():
-        for number, part in enumerate(_parts(scored, settings.lines_per_part)):
-            parts.append(part_name(kind, number))
-            store.put(bucket, files.features(parts[-1]), features_csv(encoder, part), "text/csv")
-            table = pa.Table.from_pandas(part, preserve_index=False)
-            datasets.write_part(table, bucket, files.lines(parts[-1]))
+    planted = plant(validation, settings.split_seed)
+    parts = _write_parts("validation", validation, encoder, files, settings)
+    parts += _write_parts("planted", planted, encoder, files, settings)
     return Dataset(
         lines_read=lines.read,
         lines_rejected=len(lines.refused),
@@ -80,8 +73,56 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
         lines_validation=len(validation),
         feature_dim=len(encoder.features),
         parts=parts,
-        sha256=stream.hexdigest(),
+        sha256=sha256,
     )
+
+
+def encode_lines(request: EncodeRequest, settings: EncodeSettings) -> Encoded:
+    """Reads and validates new lines and writes them in parts, encoded for the live model.
+
+    Raises:
+        InvalidUploadError: the file cannot be used; the refused lines, if any, are in rejected.csv all the same.
+        NoLiveModelError: there is no model to score them with.
+    """
+    files, bucket = RunFiles(request.run), settings.data_bucket
+    live = live_model(bucket)
+    encoder = Encoder.from_json(store.get_bytes(bucket, live.encoder_key).decode())
+    lines, sha256 = _read(request.upload, files, bucket)
+    require_enough(lines, request.upload.key, fewest=1)
+    dataset = Dataset(
+        lines_read=lines.read,
+        lines_rejected=len(lines.refused),
+        lines_train=0,
+        lines_validation=len(lines.accepted),
+        feature_dim=len(encoder.features),
+        parts=_write_parts("invoices", lines.accepted, encoder, files, settings),
+        sha256=sha256,
+    )
+    model = ModelInUse(run=live.run, endpoint_name=live.endpoint_name, max_concurrency=live.max_concurrency)
+    return Encoded(dataset=dataset, model=model)
+
+
+def _read(upload: Upload, files: RunFiles, bucket: str) -> tuple[Lines, str]:
+    """The upload's lines with the column `repeats`, and its SHA-256; writes rejected.csv."""
+    stream = _HashingStream(store.open_upload(upload))
+    lines = read_lines(stream, upload.key)
+    rows = [(refusal.line, refusal.column, refusal.value, refusal.reason) for refusal in lines.refused]
+    rejected = to_csv(["Line", "Column", "Value", "Reason"], rows)
+    store.put(bucket, files.rejected, rejected, "text/csv; charset=utf-8")
+    return Lines(lines.accepted.assign(repeats=repeats(lines.accepted)), lines.refused), stream.hexdigest()
+
+
+def _write_parts(
+    kind: str, lines: pd.DataFrame, encoder: Encoder, files: RunFiles, settings: PreprocessSettings | EncodeSettings
+) -> list[str]:
+    """Writes the features and the lines of each part, in the same order, and returns the parts' names."""
+    parts = []
+    for number, part in enumerate(_cut(lines, settings.lines_per_part)):
+        parts.append(part_name(kind, number))
+        store.put(settings.data_bucket, files.features(parts[-1]), features_csv(encoder, part), "text/csv")
+        table = pa.Table.from_pandas(part, preserve_index=False)
+        datasets.write_part(table, settings.data_bucket, files.lines(parts[-1]))
+    return parts
 
 
 def split(count: int, seed: int) -> np.ndarray:
@@ -92,9 +133,5 @@ def split(count: int, seed: int) -> np.ndarray:
     return mask
 
 
-def _parts(lines: pd.DataFrame, size: int) -> list[pd.DataFrame]:
+def _cut(lines: pd.DataFrame, size: int) -> list[pd.DataFrame]:
     return [lines.iloc[start : start + size] for start in range(0, len(lines), size)]
-
-
-def _rejected_csv(refused: list[Refusal]) -> str:
-    return to_csv(["Line", "Column", "Value", "Reason"], [(r.line, r.column, r.value, r.reason) for r in refused])

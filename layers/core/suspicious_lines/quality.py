@@ -3,12 +3,14 @@
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from suspicious_lines.messages import Strategy
+
 
 class ThresholdMetrics(BaseModel):
     """`value` is a score (see ranking.py); `note` says why the strategy is not the one that was asked for."""
 
     value: float
-    strategy: str
+    strategy: Strategy
     note: str | None
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from suspicious_lines import store
 from suspicious_lines.aws import client, error_message
 from suspicious_lines.costs import Cost, estimate
-from suspicious_lines.layout import RunFiles
+from suspicious_lines.layout import RunFiles, resource_name
 from suspicious_lines.messages import Dataset, ReceiptRequest, Upload
 from suspicious_lines.settings import ReceiptSettings
 
@@ -48,7 +48,6 @@ def write_receipt(request: ReceiptRequest, settings: ReceiptSettings) -> Receipt
     files, bucket = RunFiles(request.run), settings.data_bucket
     metrics = store.get_json(bucket, files.result("metrics.json"))
     timings = read_timings(request.execution_arn)
-    job_name = request.training.job_name
     receipt = Receipt(
         run=request.run,
         execution_arn=request.execution_arn,
@@ -56,11 +55,15 @@ def write_receipt(request: ReceiptRequest, settings: ReceiptSettings) -> Receipt
         input=request.upload,
         sha256=request.dataset.sha256,
         counts=_counts(request.dataset) | {"flagged": metrics["flagged"]},
-        model={"training_job": job_name, "endpoint": request.endpoint.endpoint_name, "encoder": files.encoder},
+        model={
+            "run": request.model_run,
+            "endpoint": request.endpoint_name,
+            "encoder": RunFiles(request.model_run).encoder,
+        },
         threshold=metrics["threshold"],
         timings=timings,
         estimated_cost=estimate(
-            timings.states, timings.transitions, training_seconds(job_name),
+            timings.states, timings.transitions, training_seconds(resource_name(settings.resource_prefix, request.run)),
             settings.training_instance_type, settings.endpoint_memory_mb,
         ),
     )  # fmt: skip

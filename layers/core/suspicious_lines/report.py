@@ -38,6 +38,7 @@ def report_html(report: dict[str, Any]) -> str:
     flagged, stake = _count(metrics["flagged"], "line"), f"{metrics['amount_at_stake']:,.2f}"
     matters = _count(len({line["matter_number"] for line in lines}), "matter")
     firms = _count(len({line["firm_name"] for line in lines}), "firm")
+    note = metrics["threshold"].get("note")
     threshold = f"flagged from a score of {metrics['threshold']['value']:.2f}"
     return Template(_page_file("template.html")).substitute(
         scripts,
@@ -54,8 +55,8 @@ def report_html(report: dict[str, Any]) -> str:
         ),
         threshold_words=threshold,
         chosen=escape(
-            f"Of {_count(metrics['lines_validation'], 'line')} scored, {metrics['flagged']:,} were {threshold}. "
-            f"The threshold was chosen by the strategy {metrics['threshold']['strategy']}."
+            f"{_count(metrics['lines_validation'], 'line')} scored, {metrics['flagged']:,} {threshold} up. "
+            f"The threshold was chosen by the strategy {metrics['threshold']['strategy']}{f': {note}' if note else ''}."
         ),
     )
 

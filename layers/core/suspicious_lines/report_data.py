@@ -15,15 +15,18 @@ _LINE = ["line", "matter_number", "firm_name", *CATEGORIES, "minutes", "fee", "t
 _TOLD = ["field", "reason", "expected_low", "expected_high", "shares", "at_stake"]
 
 
-def report_data(run: str, key: str, lines: pd.DataFrame, flagged: pd.DataFrame, metrics: Metrics) -> dict[str, Any]:
-    """`lines`: all validation lines with `score`; `flagged`: the explained ones, worst first."""
+def report_data(
+    run: str, key: str, lines: pd.DataFrame, flagged: pd.DataFrame, metrics: Metrics, past: pd.DataFrame
+) -> dict[str, Any]:
+    """`lines`: all scored lines with `score`; `flagged`: the explained ones, worst first; `past`: the lines that show
+    what is usual."""
     groups = {name: f"p{number}" for number, name in enumerate(dict.fromkeys(map(tuple, flagged[CATEGORIES].values)))}
     return {
         "run": run,
         "upload": key,
         "metrics": metrics.model_dump(mode="json"),
         "lines": _lines(flagged, groups),
-        "peers": {identity: _peers(lines, name) for name, identity in groups.items()},
+        "peers": {identity: _peers(past, name) for name, identity in groups.items()},
         "score_histogram": _histogram(lines["score"].to_numpy(), float(lines["score"].max())),
         "precision_recall": _curve(lines),
         "firms": _firms(lines, flagged),

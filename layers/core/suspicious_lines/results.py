@@ -1,21 +1,25 @@
 """The results of a run: every line with its score, the flagged ones explained, the metrics and the page."""
 
+from typing import Any
+
 import pandas as pd
 
 from suspicious_lines import datasets, store
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import ModelResponseError
-from suspicious_lines.explain import Score, explain
-from suspicious_lines.judging import Judgement, found_by, judge
+from suspicious_lines.explain import explain
+from suspicious_lines.judging import Judgement, found_by, judge, judge_by
 from suspicious_lines.layout import RunFiles
 from suspicious_lines.lines import COLUMNS, FIELDS
-from suspicious_lines.measuring import measure
-from suspicious_lines.messages import Results, ThresholdRequest
+from suspicious_lines.measuring import measure, try_held_out, try_planted
+from suspicious_lines.messages import FlagRequest, Results, ThresholdRequest
+from suspicious_lines.quality import Metrics
+from suspicious_lines.ranking import Reference
 from suspicious_lines.report import report_html
 from suspicious_lines.report_data import report_data
 from suspicious_lines.rules import CONFIG_KEY, Rules
 from suspicious_lines.scoring import score_features, sender
-from suspicious_lines.settings import ThresholdSettings
+from suspicious_lines.settings import FlagSettings, ThresholdSettings
 from suspicious_lines.spreadsheet import to_csv
 from suspicious_lines.thresholds import Goal
 
@@ -36,7 +40,7 @@ FLAGGED_COLUMNS = {
 }
 
 
-def write_results(request: ThresholdRequest, settings: ThresholdSettings) -> Results:
+def choose_threshold(request: ThresholdRequest, settings: ThresholdSettings) -> Results:
     """Joins the parts' scores to their lines, chooses the threshold, explains what it flags and writes results/.
 
     Raises:
@@ -45,7 +49,7 @@ def write_results(request: ThresholdRequest, settings: ThresholdSettings) -> Res
         SettingsError: the rules' configuration in the bucket is wrong.
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
-    encoder = Encoder.from_json(store.get_bytes(bucket, files.encoder).decode())
+    encoder = _encoder(bucket, files)
     rules = read_rules(bucket)
     goal = Goal(
         strategy=settings.threshold_strategy,
@@ -56,16 +60,53 @@ def write_results(request: ThresholdRequest, settings: ThresholdSettings) -> Res
     validation = _scored(bucket, files, [part for part in request.dataset.parts if part.startswith("validation/")])
     planted = _scored(bucket, files, [part for part in request.dataset.parts if part.startswith("planted/")])
     judgement = judge(validation, encoder, rules, goal)
-    send = sender(request.endpoint_name)
-    flagged = _flagged(judgement, encoder, rules, lambda body: score_features(body, send))
-    metrics = measure(judgement, flagged, planted, encoder, rules, goal, request.dataset)
+    flagged = _flagged(judgement, encoder, rules, request.endpoint_name)
+    held_out = try_held_out(judgement.scored, goal)
+    self_test = try_planted(judgement, planted, encoder, rules)
+    metrics = measure(judgement, flagged, encoder, request.dataset, held_out, self_test)
+    report = report_data(request.run, request.upload.key, judgement.lines, flagged, metrics, judgement.lines)
+    return _write(files, settings, judgement, flagged, metrics, report)
 
-    datasets.write_dataset(judgement.lines.assign(**judgement.hits), bucket, files.result("scored_lines.parquet"))
-    encoding = "utf-8-sig" if settings.spreadsheet_bom else "utf-8"
-    listed = flagged_csv(flagged).encode(encoding)
+
+def flag_lines(request: FlagRequest, settings: FlagSettings) -> Results:
+    """Flags new lines by the threshold of the model that scored them, measured against that model's own lines.
+
+    Raises as `choose_threshold` does, and
+        ModelGoneError: the model was replaced and deleted meanwhile.
+    """
+    files, bucket = RunFiles(request.run), settings.data_bucket
+    model = RunFiles(request.model.run)
+    encoder = _encoder(bucket, model)
+    rules = read_rules(bucket)
+    chosen = Metrics.model_validate_json(store.get_bytes(bucket, model.result("metrics.json"))).threshold
+    past = datasets.read_dataset(bucket, [model.result("scored_lines.parquet")])
+    reference = Reference.of(past["model_score"].to_numpy(), rules.hits(past, encoder), rules.ranking())
+    lines = _scored(bucket, files, request.dataset.parts)
+    judgement = judge_by(lines, encoder, rules, reference, chosen.value, chosen.strategy)
+    flagged = _flagged(judgement, encoder, rules, request.model.endpoint_name)
+    metrics = measure(judgement, flagged, encoder, request.dataset)
+    report = report_data(request.run, request.upload.key, judgement.lines, flagged, metrics, past)
+    return _write(files, settings, judgement, flagged, metrics, report)
+
+
+def _encoder(bucket: str, files: RunFiles) -> Encoder:
+    return Encoder.from_json(store.get_bytes(bucket, files.encoder).decode())
+
+
+def _write(
+    files: RunFiles,
+    settings: ThresholdSettings | FlagSettings,
+    judgement: Judgement,
+    flagged: pd.DataFrame,
+    metrics: Metrics,
+    report: dict[str, Any],
+) -> Results:
+    bucket = settings.data_bucket
+    scored_lines = judgement.lines.assign(**judgement.hits)
+    datasets.write_dataset(scored_lines, bucket, files.result("scored_lines.parquet"))
+    listed = flagged_csv(flagged).encode("utf-8-sig" if settings.spreadsheet_bom else "utf-8")
     store.put(bucket, files.result("suspicious_lines.csv"), listed, "text/csv; charset=utf-8")
-    page = report_html(report_data(request.run, request.upload.key, judgement.lines, flagged, metrics))
-    store.put(bucket, files.result("report.html"), page, "text/html; charset=utf-8")
+    store.put(bucket, files.result("report.html"), report_html(report), "text/html; charset=utf-8")
     store.put_json(bucket, files.result("metrics.json"), metrics.model_dump(mode="json"))
     return Results(threshold=metrics.threshold.value, flagged=metrics.flagged, amount_at_stake=metrics.amount_at_stake)
 
@@ -85,12 +126,13 @@ def _scored(bucket: str, files: RunFiles, parts: list[str]) -> pd.DataFrame:
     return lines.assign(model_score=scores["score"])
 
 
-def _flagged(judgement: Judgement, encoder: Encoder, rules: Rules, score: Score) -> pd.DataFrame:
+def _flagged(judgement: Judgement, encoder: Encoder, rules: Rules, endpoint_name: str) -> pd.DataFrame:
     """The flagged lines, worst first, with why."""
+    send = sender(endpoint_name)
     lines, reference, threshold = judgement.lines, judgement.reference, judgement.threshold.value
     flagged = lines[lines["suspicious"]].sort_values(["score", "total"], ascending=False, kind="stable")
     hits = {name: hit[flagged.index] for name, hit in judgement.hits.items()}
-    told = explain(flagged, hits, encoder, rules, reference, score)
+    told = explain(flagged, hits, encoder, rules, reference, lambda body: score_features(body, send))
     return flagged.join(told).assign(
         threshold=threshold,
         found_by=found_by(flagged["model_score"].to_numpy(), hits, reference, threshold),

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from suspicious_lines import datasets, store
 from suspicious_lines.aws import client, error_code, error_message
-from suspicious_lines.errors import EndpointBusyError, ModelResponseError
+from suspicious_lines.errors import EndpointBusyError, ModelGoneError, ModelResponseError
 from suspicious_lines.layout import RunFiles
 from suspicious_lines.messages import Scored, ScoreRequest
 from suspicious_lines.settings import BucketSettings
@@ -27,6 +27,7 @@ def score_part(request: ScoreRequest, settings: BucketSettings) -> Scored:
 
     Raises:
         EndpointBusyError: the endpoint is throttled or not awake.
+        ModelGoneError: there is no such endpoint any more.
         ModelResponseError: the model failed, or its scores do not fit the lines.
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
@@ -92,6 +93,8 @@ def _invoke(endpoint_name: str, body: bytes) -> bytes:
         code = error_code(error)
         if code in _BUSY_CODES:
             raise EndpointBusyError(f"{endpoint_name}: {code}") from error
+        if code == "ValidationError" and "not found" in error_message(error):
+            raise ModelGoneError(f"{endpoint_name} does not exist any more") from error
         if code == "ModelError":
             raise ModelResponseError(f"{endpoint_name}: {error_message(error)}") from error
         raise

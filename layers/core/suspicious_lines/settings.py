@@ -78,12 +78,29 @@ class NotifySettings(BucketSettings):
     reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
 
 
+class PromoteSettings(BucketSettings):
+    models_kept: int = Field(ge=1, le=10)
+    score_state_machine_arn: str = Field(pattern=r"^arn:aws[a-z-]*:states:.+$")
+
+
+class ParkSettings(BucketSettings, ClaimSettings):
+    operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
+
+
+class EncodeSettings(BucketSettings):
+    lines_per_part: int = Field(ge=100, le=20_000)
+
+
+class FlagSettings(BucketSettings):
+    spreadsheet_bom: bool
+
+
 class ReceiptSettings(BucketSettings):
+    resource_prefix: ResourcePrefix
     training_instance_type: str
     endpoint_memory_mb: int = Field(ge=1024, le=6144)
 
 
 class FailureSettings(ReceiptSettings, ClaimSettings):
-    resource_prefix: ResourcePrefix
     reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
     operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")

@@ -21,7 +21,7 @@ function draw(host, build) {
     const page = new (Bokeh.require('document').Document)();
     page.add_root(build());
     chart.drawn = { page, views: await Bokeh.embed.add_document_standalone(page, host) };
-  });
+  }).catch((problem) => console.error(problem)); // the other charts and the list go on
 }
 
 function erase(chart) {
@@ -193,7 +193,8 @@ function curvePlot(curve, here) {
 
 /** A chart with its words below and its numbers as a table in a fold; `header` and `rows` are that table. */
 function figure({ title, says, header, rows }) {
-  const host = element('div', { class: 'plot', role: 'img', 'aria-label': `${title}. ${says}` });
+  const host = element('div', { inert: true }); // a picture: nothing in it to focus or to press
+  const image = element('div', { class: 'plot', role: 'img', 'aria-label': `${title}. ${says}` }, host);
   const table = element('table', null,
     element('caption', { class: 'quiet' }, title),
     element('thead', null, element('tr', null, ...header.map((name) => element('th', { scope: 'col' }, name)))),
@@ -201,7 +202,7 @@ function figure({ title, says, header, rows }) {
   const fold = element('details', null, element('summary', null, 'The numbers'),
     element('div', { class: 'scroll', role: 'region', 'aria-label': `${title}: the numbers`, tabindex: '0' }, table));
   const caption = element('figcaption', null, says);
-  return { node: element('figure', null, element('h3', null, title), host, caption, fold), host };
+  return { node: element('figure', null, element('h3', null, title), image, caption, fold), host };
 }
 
 const binRows = ({ edges, counts }, write) =>

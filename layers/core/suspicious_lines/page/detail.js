@@ -174,7 +174,7 @@ function showDetail() {
       element('h2', { id: 'detail-heading', tabindex: '-1' }, `Line ${line.line}`), step(-1, 'Previous'), step(1, 'Next'), close),
     element('p', { class: 'detail-stake' }, element('b', null, MONEY.format(line.at_stake)), ' at stake'),
     element('p', { class: 'reason' }, given(line.reason)),
-    expected && element('p', { class: 'expected' }, `Expected ${words(line.field).toLowerCase()}: ${expected}`),
+    expected && element('p', { class: 'expected' }, `Expected: ${expected}`),
     verdictForm(line),
     peersOf(line));
   const shares = sharesOf(line);

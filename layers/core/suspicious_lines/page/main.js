@@ -40,7 +40,8 @@ function showFirms(all) {
   byId('firms').replaceChildren(...shown.map((firm) => {
     const bar = element('span', { class: 'share', 'aria-hidden': 'true' });
     bar.style.inlineSize = `${(firm.at_stake / most) * 100}%`;
-    const choose = element('button', { type: 'button', class: 'link', 'data-firm': firm.firm_name }, given(firm.firm_name));
+    const choose = element('button', { type: 'button', class: 'link', 'data-firm': firm.firm_name },
+      element('span', { class: 'clamp' }, given(firm.firm_name)));
     return element('tr', { role: 'row' },
       element('td', { role: 'cell', class: 'firm-name' }, choose),
       element('td', { role: 'cell', class: 'firm-bar' }, element('span', { class: 'track' }, bar)),

@@ -1,0 +1,15 @@
+"""Validates new lines and encodes them for the live model."""
+
+from suspicious_lines.messages import Encoded, EncodeRequest
+from suspicious_lines.observability import count, entry_point
+from suspicious_lines.preprocessing import encode_lines
+from suspicious_lines.settings import EncodeSettings
+
+settings = EncodeSettings.from_environment()
+
+
+@entry_point(EncodeRequest)
+def handler(request: EncodeRequest) -> Encoded:
+    answer = encode_lines(request, settings)
+    count(LinesRead=answer.dataset.lines_read, LinesRejected=answer.dataset.lines_rejected)
+    return answer

@@ -1,0 +1,46 @@
+"""Uploads that wait for a first model: parked/ holds one note each, and a promotion starts them."""
+
+import hashlib
+import json
+
+from suspicious_lines import claims, store
+from suspicious_lines.aws import client
+from suspicious_lines.layout import LIVE_MODEL_KEY, PARKED_PREFIX
+from suspicious_lines.messages import Parked, ParkRequest
+from suspicious_lines.notifications import publish
+from suspicious_lines.settings import ParkSettings
+
+
+def park_upload(request: ParkRequest, settings: ParkSettings) -> Parked:
+    """Leaves a note for the next promotion and tells the operators.
+
+    A model that went live since the run looked would not see the note: then it is taken back.
+    """
+    bucket = settings.data_bucket
+    key = f"{PARKED_PREFIX}{hashlib.sha256(request.upload.claim_id.encode()).hexdigest()}.json"
+    store.put_json(bucket, key, request.detail)
+    if store.get_with_etag(bucket, LIVE_MODEL_KEY):
+        store.delete(bucket, key)
+        return Parked(parked=False)
+    claims.release(settings.claim_table, request.upload, request.run)
+    file = request.upload.key
+    text = [
+        f"{file} is waiting: no model is live yet, so its lines cannot be scored.",
+        "",
+        "Drop past lines under incoming/ to train one. This file is scored as soon as a model is live;",
+        "nothing else is to be done for it.",
+        "",
+        f"Note: s3://{bucket}/{key}",
+        f"Run: {request.run}",
+        "",
+    ]
+    publish(settings.operators_topic_arn, f"Waiting for a first model: {file}", "\n".join(text))
+    return Parked(parked=True)
+
+
+def start_parked(bucket: str, state_machine_arn: str) -> None:
+    """Starts an execution for each note and takes it away; one that was started twice is claimed once."""
+    for key in store.keys(bucket, PARKED_PREFIX):
+        detail = json.dumps(store.get_json(bucket, key))
+        client("stepfunctions").start_execution(stateMachineArn=state_machine_arn, input=detail)
+        store.delete(bucket, key)
