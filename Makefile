@@ -55,7 +55,7 @@ requirements: $(UV) ## Cut the layers' requirements.txt from uv.lock
 
 check-requirements: $(UV) ## Check that the layers' requirements.txt agree with uv.lock
 	@sh scripts/layer_requirements.sh .venv-tools/layers
-	@for layer in base data; do diff -u layers/$$layer/requirements.txt .venv-tools/layers/$$layer/requirements.txt \
+	@for layer in base core data; do diff -u layers/$$layer/requirements.txt .venv-tools/layers/$$layer/requirements.txt \
 	  || { echo 'layers/ and uv.lock disagree: run "make requirements"' >&2; exit 1; }; done
 
 check-template: $(DEV) $(SAM_ENV) ## Check template.yaml with cfn-lint and SAM

@@ -22,6 +22,9 @@ IN_ORDER = [
     "choose_threshold",
     "notify_reviewers",
     "promote_model",
+    "encode_lines",
+    "flag_lines",
+    "park_upload",
     "write_receipt",
     "report_failure",
 ]
@@ -48,11 +51,15 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, invoke):
     assert sorted(IN_ORDER) == sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
     body = generate(lines=1_500).to_csv(index=False).encode()
     earlier = workflow.drop(body)  # the upload that the events speak of, and an execution whose history they can read
+    workflow.drop(body, "invoices/invoices.csv")
     dataset: dict = {}
+    new: dict = {}
     for function in IN_ORDER:
         changes: dict = {}
         if function in {"choose_threshold", "write_receipt"}:
             changes["dataset"] = dataset
+        if function == "flag_lines":
+            changes |= new
         if function == "write_receipt":
             changes["execution_arn"] = earlier.arn
         if function == "report_failure":
@@ -63,6 +70,12 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, invoke):
             answer = invoke(function, **changes, **({"part": part} if part else {}))
         if function == "preprocess":
             dataset = answer
+        if function == "encode_lines":
+            new = answer
+            for part in new["dataset"]["parts"]:
+                invoke("score_lines", run="example-score", part=part, endpoint_name=new["model"]["endpoint_name"])
+        if function == "park_upload":
+            assert answer == {"parked": False}
         if function == "start_training":
             _until(partial(_job_is_done, workflow, answer["job_name"]))
         if function == "deploy_endpoint":

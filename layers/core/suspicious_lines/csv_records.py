@@ -20,7 +20,7 @@ from suspicious_lines.checking import (
 from suspicious_lines.errors import InvalidUploadError
 
 MOST_CELL_CHARACTERS = 10_000
-BATCH_CHARACTERS = 1 << 16
+BATCH_CHARACTERS = 1 << 14
 SAVE_AS = "Save the sheet as 'CSV UTF-8 (comma delimited)' and drop it again."
 
 

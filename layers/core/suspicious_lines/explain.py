@@ -171,7 +171,8 @@ def _told(line: Any, field: str, told: list[str], drops: np.ndarray, usual: Usua
     others = dict.fromkeys(RULE_FIELDS[name] for name in told if RULE_FIELDS[name] != field)
     also = [_SENTENCES[other](line, usual, place)[0] for other in others]
     at_stake = round(min(max(line.total - fair, 0.0), line.total), 2)
-    return field, shares, "; also: ".join([sentence, *also]), low, high, at_stake
+    told_first = sentence[0].upper() + sentence[1:]
+    return field, shares, "; also: ".join([told_first, *also]), low, high, at_stake
 
 
 def _minutes(line: Any, usual: Usual, place: int) -> tuple[str, float, float, float]:
