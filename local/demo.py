@@ -106,6 +106,7 @@ def _summary(console: Console, parts: dict[str, float], outcome: Outcome, mail: 
 
 def _figures(metrics: dict[str, Any], receipt: dict[str, Any]) -> list[tuple[str, str]]:
     found, threshold, cost = metrics["confusion"], metrics["threshold"], receipt["estimated_cost"]
+    held_out, planted = metrics["held_out"], metrics["self_test"]
     return [
         ("lines read", f"{metrics['lines_read']:,} ({metrics['lines_rejected']:,} rejected)"),
         ("trained on", f"{metrics['lines_train']:,}; scored {metrics['lines_validation']:,}"),
@@ -114,5 +115,12 @@ def _figures(metrics: dict[str, Any], receipt: dict[str, Any]) -> list[tuple[str
         ("amount at stake", f"{metrics['amount_at_stake']:,.2f}"),
         ("confusion", ", ".join(f"{name} {count:,}" for name, count in found.items())),
         ("precision, recall", f"{metrics['precision']:.3f}, {metrics['recall']:.3f}"),
+        ("held out", f"precision {_interval(held_out, 'precision')}, recall {_interval(held_out, 'recall')}"),
+        ("self-test", ", ".join(f"{kind} {test['caught']}/{test['planted']}" for kind, test in planted.items())),
         ("on AWS, estimated", f"{cost['total']:.4f} {cost['currency']} ({cost['region']}, {cost['as_of']})"),
     ]
+
+
+def _interval(held_out: dict[str, Any], name: str) -> str:
+    low, high = held_out[f"{name}_interval"]
+    return f"{held_out[name]:.2f} ({low:.2f} to {high:.2f})"

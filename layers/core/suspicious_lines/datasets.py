@@ -28,8 +28,7 @@ def read_dataset(bucket: str, keys: list[str]) -> pd.DataFrame:
     """The rows of these objects, in the order of `keys`: explicit keys, so that no list permission is needed."""
     import awswrangler as wr
 
-    frames = [wr.s3.read_parquet(path=f"s3://{bucket}/{key}") for key in keys]
-    return pd.concat(frames, ignore_index=True)
+    return wr.s3.read_parquet(path=[f"s3://{bucket}/{key}" for key in keys])
 
 
 def write_dataset(frame: pd.DataFrame, bucket: str, key: str) -> None:
