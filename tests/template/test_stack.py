@@ -129,7 +129,7 @@ def test_every_event_rule_retries_and_parks_what_it_cannot_deliver(translated: d
             assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0, name
 
 
-def test_uploads_start_the_train_workflow(translated: dict[str, Any]) -> None:
+def test_uploads_start_a_workflow(translated: dict[str, Any]) -> None:
     patterns = [
         rule["Properties"]["EventPattern"]
         for rule in resources_of(translated, "AWS::Events::Rule").values()
@@ -140,7 +140,7 @@ def test_uploads_start_the_train_workflow(translated: dict[str, Any]) -> None:
         assert pattern["detail-type"] == ["Object Created"]
         assert pattern["detail"]["bucket"]["name"], "any bucket of the account would start the workflow"
         for key in pattern["detail"]["object"]["key"]:
-            assert re.fullmatch(r"\w+/\*\.csv", key["wildcard"], re.IGNORECASE), key
+            assert re.fullmatch(r"(incoming|invoices)/\*\.(csv|txt)", key["wildcard"], re.IGNORECASE), key
 
 
 def test_state_machines_log_and_trace(translated: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ def deleted(monkeypatch):
     monkeypatch.setattr(failures, "read_timings", lambda arn: timings)
     monkeypatch.setattr(failures, "delete_endpoint", lambda name: names.append(name) or ["endpoint"])
     monkeypatch.setattr(failures, "_stop_job", lambda name: [])
+    monkeypatch.setattr(failures, "settle", lambda name, seconds: None)
     monkeypatch.setattr(failures, "training_seconds", lambda name: 0)
     return names
 
@@ -52,17 +53,21 @@ def test_a_failure_cleans_up_releases_the_claim_and_tells_operators(cloud, delet
     assert (receipt.status, receipt.deleted, receipt.input) == ("FAILED", ["endpoint"], UPLOAD)
 
 
-def test_a_bad_file_is_told_to_those_who_drop_files_too(cloud, deleted):
+def test_a_bad_file_is_told_to_those_who_drop_files_too_and_stays_claimed(cloud, deleted):
+    claim("claims", UPLOAD, "run")
     report("InvalidUploadError", '{"errorMessage": "incoming/x.csv, line 3, column Fee: is empty. Mend it."}')
     (message,) = messages(cloud, "reviewers")
     assert message["Subject"] == "Please mend and drop again: incoming/x.csv"
     assert "line 3, column Fee" in message["Message"]
+    assert not claim("claims", UPLOAD, "another-run")
     assert len(messages(cloud, "operators")) == 1
 
 
 def test_a_failure_is_reported_once(cloud, deleted):
     assert report() == report()
     assert len(messages(cloud, "operators")) == 1
+    # What a redriven run left is cleaned up all the same.
+    assert len(deleted) == 2
 
 
 def test_an_aborted_run_has_no_error_of_its_own(cloud, deleted):

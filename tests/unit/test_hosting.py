@@ -3,7 +3,7 @@ from botocore.exceptions import ClientError
 
 from suspicious_lines import hosting
 from suspicious_lines.errors import EndpointBusyError
-from suspicious_lines.hosting import delete_endpoint, deploy_endpoint
+from suspicious_lines.hosting import delete_endpoint, deploy_endpoint, settle
 from suspicious_lines.layout import resource_name
 from suspicious_lines.messages import DeployRequest
 from suspicious_lines.settings import HostingSettings
@@ -67,12 +67,24 @@ def test_the_endpoint_serves_the_runs_own_model_serverless(sagemaker):
     assert {request.get("EndpointName", NAME) for request in sagemaker.existing.values()} == {NAME}
 
 
-@pytest.mark.parametrize(("status", "created"), [("InService", 1), ("Creating", 1), ("Failed", 2)])
-def test_a_retry_finds_what_it_made_and_replaces_only_what_failed(sagemaker, status, created):
+def test_a_retry_finds_what_it_made(sagemaker):
+    assert deploy() == deploy()
+    assert sorted(sagemaker.created) == ["endpoint", "endpoint_config", "model"]
+
+
+@pytest.mark.parametrize("status", ["InService", "Failed"])
+def test_an_endpoint_that_has_settled_is_not_waited_for(sagemaker, status):
     deploy()
     sagemaker.status = status
+    settle(NAME, seconds=1)
+
+
+def test_an_endpoint_that_starts_is_waited_for_and_then_it_is_told(sagemaker, monkeypatch):
+    monkeypatch.setattr(hosting, "SETTLE_POLL_SECONDS", 0.01)
     deploy()
-    assert sagemaker.created.count("endpoint") == created
+    sagemaker.status = "Creating"
+    with pytest.raises(EndpointBusyError, match="still Creating"):
+        settle(NAME, seconds=0.05)
 
 
 def test_delete_takes_all_three_and_may_be_repeated(sagemaker):

@@ -1,10 +1,12 @@
 import io
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from frames import HEADER, csv_of, row
+from suspicious_lines import checking, csv_records
 from suspicious_lines.errors import InvalidUploadError
 from suspicious_lines.lines import read_lines, require_enough
 
@@ -122,6 +124,33 @@ def test_a_line_break_inside_quotes_is_one_line():
     assert lines.accepted["firm_name"].iloc[-2] == "Specimen LLP"
 
 
+@pytest.mark.parametrize("size", [1, 100, 1000])
+def test_where_a_batch_ends_does_not_matter(monkeypatch, size):
+    rows = [
+        *GOOD,
+        row(1).replace("Specimen LLP", '"Specimen\n\nLLP"'),
+        row(2).replace("Specimen LLP", '"Specimen LLP'),
+        row(3, -1),
+        "",
+        row(4).replace("Specimen", "Spécimen"),
+        row(5) + ",",
+        *GOOD,
+    ]
+    whole = read(csv_of(rows))
+    monkeypatch.setattr(csv_records, "BATCH_CHARACTERS", size)
+    monkeypatch.setattr(checking, "CHUNK_LINES", 3)
+    parts = read(csv_of(rows))
+    assert [refused.line for refused in whole.refused] == [15, 16, 19]
+    assert parts.refused == whole.refused
+    pd.testing.assert_frame_equal(parts.accepted, whole.accepted)
+
+
+def test_a_csv_has_no_occasions_and_no_category_that_no_accepted_line_has():
+    lines = read(csv_of([*GOOD, row(1, -1).replace("Specimen", "Bad")]))
+    assert lines.occasions is None
+    assert list(lines.accepted["firm_name"].cat.categories) == ["Specimen LLP"]
+
+
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=12)
 numbers = st.one_of(st.integers(-10, 600).map(str), st.floats(allow_nan=True, allow_infinity=True).map(str), cells)
 
@@ -146,3 +175,16 @@ def test_accepted_and_rejected_are_all_that_was_read(rows):
     assert physical <= set(numbers_seen)
     assert (lines.accepted["minutes"] > 0).all()
     assert lines.accepted[["minutes", "fee", "total"]].notna().all(axis=None)
+
+
+def test_two_stray_quotes_do_not_swallow_the_lines_between_them():
+    stray = row(1).replace("Specimen LLP", '"Specimen LLP'), row(2).replace("Specimen LLP", 'Specimen LLP"')
+    lines = read(csv_of([*GOOD, stray[0], *GOOD, stray[1], *GOOD]))
+    assert lines.read == 32
+    assert [refused.line for refused in lines.refused] == [12]
+    assert read(csv_of([*GOOD, *stray, *GOOD])).read == 22
+
+
+def test_names_keep_only_what_can_be_printed():
+    lines = read(csv_of([*GOOD, row(1).replace("Specimen LLP", "Spec\u202eimen\x07 LLP")]))
+    assert lines.accepted["firm_name"].iloc[-1] == "Spec imen LLP"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from frames import BUCKET
-from suspicious_lines import store
+from suspicious_lines import aws, store
 from suspicious_lines.notifications import publish
 from suspicious_lines.results import FLAGGED_COLUMNS
 
@@ -116,7 +116,21 @@ def test_firms_get_their_own_lines_where_that_is_wanted(notify, monkeypatch):
     assert "http" not in text
 
 
-@pytest.mark.parametrize("subject", ["two\nlines", "x" * 300, "Gebühr für Müller"])
+def test_names_are_told_as_they_are_and_not_as_a_spreadsheet_needs_them(notify, monkeypatch):
+    monkeypatch.setenv("NOTIFY_BY_FIRM", "true")
+    messages = notify([flagged(1) | {"Firm Name": "'-Oak LLP", "Matter Number": "'+7"}])
+    assert {attributes.get("firm") for _, _, attributes in messages} == {None, "-Oak LLP"}
+    assert all("Matter +7," in text for _, text, _ in messages)
+
+
+def test_links_name_the_region(cloud, monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    aws.client.cache_clear()
+    link = store.link(BUCKET, "runs/run/results/report.html", 60)
+    assert link.startswith(f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/runs/run/results/report.html?")
+
+
+@pytest.mark.parametrize("subject", ["two\nlines", "a\x7fb", "x" * 300, "Gebühr für Müller"])
 def test_any_subject_and_any_length_reach_the_topic(cloud, subject):
     publish("arn:aws:sns:us-east-1:000000000000:reviewers", subject, "€" * 200_000)
     (message,) = cloud.sqs.receive_message(QueueUrl=cloud.queues["reviewers"])["Messages"]

@@ -2,7 +2,7 @@ import json
 import sys
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
+from botocore.exceptions import ClientError, ConnectTimeoutError, IncompleteReadError, NoCredentialsError
 from botocore.parsers import ResponseParserError
 from pydantic import ValidationError
 
@@ -24,6 +24,7 @@ def client_error(code, status=400):
         (client_error("SlowDown", 503), AwsUnavailableError),
         (ConnectTimeoutError(endpoint_url="https://x"), AwsUnavailableError),
         (ResponseParserError("cut off"), AwsUnavailableError),
+        (IncompleteReadError(actual_bytes=1, expected_bytes=2), AwsUnavailableError),
         (client_error("ResourceLimitExceeded"), QuotaExceededError),
         (client_error("AccessDenied", 403), AwsRefusedError),
         (NoCredentialsError(), AwsRefusedError),
@@ -65,3 +66,17 @@ def test_a_refused_event_does_not_show_its_values(context):
     with pytest.raises(ValidationError) as refused:
         handler({"run": "a/b", "job_name": "secret-value"}, context)
     assert "a/b" not in str(refused.value)
+
+
+def test_a_failure_leaves_a_record_with_the_run_and_without_its_message(context, capsys, monkeypatch):
+    monkeypatch.setattr(logger.registered_handler, "stream", sys.stdout)
+
+    @entry_point(DeployRequest)
+    def handler(request):
+        raise ValueError("a line of the file")
+
+    with pytest.raises(ValueError, match="a line"):
+        handler({"run": "run-8", "job_name": "job"}, context)
+    (record,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (record["correlation_id"], record["error"]) == ("run-8", "ValueError")
+    assert "a line of the file" not in json.dumps(record)

@@ -1,7 +1,7 @@
 import json
 
 from frames import BUCKET
-from suspicious_lines import store
+from suspicious_lines import claims, store
 from suspicious_lines.claims import claim
 from suspicious_lines.messages import Upload
 
@@ -36,3 +36,16 @@ def test_a_model_that_went_live_meanwhile_leaves_nothing_to_wait_for(cloud, load
     assert load_handler("park_upload")(EVENT, context) == {"parked": False}
     assert store.keys(BUCKET, "parked/") == []
     assert not claim("claims", UPLOAD, "another-run")
+
+
+def test_an_execution_that_took_the_upload_meanwhile_scores_it(cloud, load_handler, context, monkeypatch):
+    release = claims.release
+
+    def release_and_lose(table, upload, run):
+        release(table, upload, run)
+        claim(table, upload, "another-run")
+
+    monkeypatch.setattr(claims, "release", release_and_lose)
+    store.put_json(BUCKET, "models/current.json", {})
+    claim("claims", UPLOAD, "run")
+    assert load_handler("park_upload")(EVENT, context) == {"parked": True}

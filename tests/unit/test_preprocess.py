@@ -1,4 +1,5 @@
 import io
+import json
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,8 @@ import pytest
 from frames import BUCKET, csv_of, lines_frame, row
 from suspicious_lines import store
 from suspicious_lines.encoder import Encoder
-from suspicious_lines.errors import InvalidUploadError, NoLiveModelError
+from suspicious_lines.errors import AwsRefusedError, InvalidUploadError, NoLiveModelError, SettingsError
+from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import COLUMNS, FIELDS
 from suspicious_lines.messages import LiveModel
 from suspicious_lines.preprocessing import split
@@ -91,7 +93,9 @@ def test_encode_lines_writes_all_lines_for_the_live_model(cloud, load_handler, c
     store.put(BUCKET, "models/current.json", live.model_dump_json(), "application/json")
     new = lines_frame(150, seed=2, labelled=False).astype({"resource": object})
     new.loc[0, "resource"] = "Robot"
-    event = {"run": "run", "upload": upload(cloud, body_of(new))}
+    event = {"run": "run", "upload": upload(cloud, body_of(new)), "gone": ""}
+    with pytest.raises(AwsRefusedError, match="does not exist"):
+        load_handler("encode_lines")(event | {"gone": "endpoint"}, context)
     encoded = load_handler("encode_lines")(event, context)
     assert encoded["model"] == {"run": "past", "endpoint_name": "endpoint", "max_concurrency": 3}
     dataset = encoded["dataset"]
@@ -104,5 +108,53 @@ def test_encode_lines_writes_all_lines_for_the_live_model(cloud, load_handler, c
 
 
 def test_encode_lines_without_a_model_says_so(cloud, load_handler, context):
+    event = {"run": "run", "upload": upload(cloud, body_of(lines_frame(20))), "gone": ""}
     with pytest.raises(NoLiveModelError):
-        load_handler("encode_lines")({"run": "run", "upload": upload(cloud, body_of(lines_frame(20)))}, context)
+        load_handler("encode_lines")(event, context)
+
+
+def test_a_wrong_configuration_is_told_before_anything_is_paid_for(cloud, handler, context):
+    store.put(BUCKET, "config/rules.json", "{}", "application/json")
+    with pytest.raises(SettingsError, match=r"config/rules\.json is wrong"):
+        handler({"run": "run", "upload": upload(cloud, body_of(lines_frame(100)))}, context)
+
+
+LEDES_HEADER = (
+    "INVOICE_DATE|INVOICE_NUMBER|CLIENT_ID|LAW_FIRM_MATTER_ID|INVOICE_TOTAL|BILLING_START_DATE|BILLING_END_DATE|"
+    "INVOICE_DESCRIPTION|LINE_ITEM_NUMBER|EXP/FEE/INV_ADJ_TYPE|LINE_ITEM_NUMBER_OF_UNITS|"
+    "LINE_ITEM_ADJUSTMENT_AMOUNT|LINE_ITEM_TOTAL|LINE_ITEM_DATE|LINE_ITEM_TASK_CODE|LINE_ITEM_EXPENSE_CODE|"
+    "LINE_ITEM_ACTIVITY_CODE|TIMEKEEPER_ID|LINE_ITEM_DESCRIPTION|LAW_FIRM_ID|LINE_ITEM_UNIT_COST|TIMEKEEPER_NAME|"
+    "TIMEKEEPER_CLASSIFICATION|CLIENT_MATTER_ID[]"
+)
+
+
+def ledes_record(number: int, day: str) -> str:
+    return (
+        f"20260131|INV1|C1|M1|1000|20260101|20260131|for services|{number}|F|1.0|0|200.00|{day}|L100||A103|T1|"
+        "draft|FIRM1|200.00|A Timekeeper|PT|CM1[]"
+    )
+
+
+def test_equal_work_of_ledes_is_a_repeat_only_on_the_same_day(cloud, handler, context):
+    days = ["20260105", "20260106", "20260107", "20260108", "20260109", "20260109"]
+    records = [ledes_record(number, day) for number, day in enumerate(days, 1)]
+    body = "\n".join(["LEDES1998B[]", LEDES_HEADER, *records]).encode()
+    store.put(BUCKET, "config/ledes.json", ledes_mapping(), "application/json")
+    dataset = handler({"run": "run", "upload": upload(cloud, body)}, context)
+    assert (dataset["lines_read"], dataset["lines_rejected"]) == (6, 0)
+    found = [
+        pd.read_parquet(io.BytesIO(store.get_bytes(BUCKET, f"runs/run/lines/{part}.parquet")))
+        for part in dataset["parts"]
+        if part.startswith("validation/")
+    ]
+    encoder = Encoder.from_json(store.get_bytes(BUCKET, "runs/run/encoder.json").decode())
+    assert set(encoder.categories["resource"]) == {"Owner"}
+    repeated = pd.concat(found)
+    assert set(repeated.loc[repeated["line"] != 8, "repeats"]) <= {0}
+
+
+def ledes_mapping() -> str:
+    """The library's own, but for the name of a partner."""
+    document = json.loads(Mapping.default().model_dump_json())
+    document["resources"]["PT"] = "Owner"
+    return json.dumps(document)

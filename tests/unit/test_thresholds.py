@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from suspicious_lines.quality import wilson
 from suspicious_lines.thresholds import Goal, Scored, choose, held_out_flags
@@ -50,7 +51,15 @@ def test_budget_flags_exactly_its_budget_by_score_then_amount(rows, budget):
 
 
 @pytest.mark.parametrize(
-    ("budget", "count", "lines"), [("200", 21_193, 200), ("1%", 21_193, 212), ("1%", 5, 1), ("50%", 5, 2), ("9", 5, 5)]
+    ("budget", "count", "lines"),
+    [
+        ("200", 21_193, 200),
+        ("1%", 21_193, 212),
+        ("1%", 5, 1),
+        ("50%", 5, 2),
+        ("9", 5, 5),
+        ("0.01%", 50, 1),
+    ],
 )
 def test_a_budget_is_lines_or_a_share(budget, count, lines):
     assert goal("budget", budget=budget).lines(count) == lines
@@ -149,3 +158,9 @@ def test_no_matter_is_split_between_folds():
     flagged = held_out_flags(alone, goal(budget="10%"))
     inside = alone.matter == "3"
     assert flagged[inside].sum() <= 5
+
+
+@pytest.mark.parametrize("budget", ["0", "0%", "0.0%", "-1", "", "1 %", "%"])
+def test_a_budget_of_nothing_is_no_budget(budget):
+    with pytest.raises(ValidationError):
+        goal(budget=budget)

@@ -139,6 +139,14 @@ def test_a_model_that_is_deleted_meanwhile_gives_way_to_the_live_one(workflow, t
     assert entered.count("EncodeLines") == 2
 
 
+def test_a_live_model_without_its_endpoint_ends_the_run_and_does_not_loop(workflow, trained, invoices):
+    live = json.loads(workflow.s3.get_object(Bucket=workflow.bucket, Key="models/current.json")["Body"].read())
+    workflow.sagemaker.delete_endpoint(EndpointName=live["endpoint_name"])
+    run = workflow.drop(invoices, "invoices/lost.csv")
+    assert (run.status, run.error) == ("FAILED", "AwsRefusedError")
+    assert f"{live['endpoint_name']} serves the live model and does not exist" in run.cause
+
+
 def test_uploads_during_a_promotion_are_scored_wholly_by_one_model(workflow, trained, activities, invoices):
     training = workflow.arn_of(workflow.upload(activities))
     versions = []

@@ -5,7 +5,14 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+)
 from botocore.parsers import ResponseParserError
 
 from suspicious_lines.errors import AwsRefusedError, AwsUnavailableError, QuotaExceededError
@@ -28,6 +35,7 @@ _BUSY_CODES = {
     "ThrottledException",
     "TooManyRequestsException",
 }
+_BROKEN_OFF = (ConnectionError, HTTPClientError, IncompleteReadError, FlexibleChecksumError, ResponseParserError)
 _QUOTA_CODES = {"ResourceLimitExceeded", "LimitExceededException"}
 
 
@@ -43,7 +51,9 @@ def client(service: str) -> Any:
         retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=5,
         read_timeout=75,
-        signature_version="s3v4" if service == "s3" else None,  # for the links in e-mails
+        # For the links in e-mails, which must name the bucket's region to be valid there.
+        signature_version="s3v4" if service == "s3" else None,
+        s3={"addressing_style": "virtual"},
     )
     return boto3.client(service, config=config)  # type: ignore[call-overload]
 
@@ -68,6 +78,6 @@ def translate(error: ClientError | BotoCoreError | ResponseParserError) -> Excep
         if code in _BUSY_CODES or status >= 500 or status == 429:
             return AwsUnavailableError(text)
         return AwsRefusedError(text)
-    if isinstance(error, ConnectionError | HTTPClientError | ResponseParserError):
+    if isinstance(error, _BROKEN_OFF):
         return AwsUnavailableError(str(error))
     return AwsRefusedError(str(error))

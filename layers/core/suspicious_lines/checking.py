@@ -150,16 +150,19 @@ def concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
 def _plain_texts(cells: list[str]) -> tuple[np.ndarray, list[str]]:
     """A code for each cell, and the text that each code stands for."""
     codes, distinct = pd.factorize(np.array(cells, dtype=object))
-    # One line of text: a line break in a name could pass for a line of the e-mail.
-    plain = [" ".join(name.split()) for name in distinct]
+    # One line of printable text: a line break in a name could pass for a line of the e-mail, and a mark that turns the
+    # direction of writing could hide what it says.
+    plain = [" ".join("".join(c if c.isprintable() else " " for c in name).split()) for name in distinct]
     again, names = pd.factorize(np.array(plain, dtype=object))
     return again[codes], list(names)
 
 
 def _categories(codes: np.ndarray, names: list[str]) -> pd.Categorical:
     """The texts of the codes, with no category that none of them has."""
-    used, codes = np.unique(codes, return_inverse=True)
-    return pd.Categorical.from_codes(codes, pd.Index([names[code] for code in used], dtype="str"))
+    used = np.flatnonzero(np.bincount(codes, minlength=len(names)))
+    again = np.zeros(len(names), dtype=np.int64)
+    again[used] = np.arange(len(used))
+    return pd.Categorical.from_codes(again[codes], pd.Index([names[code] for code in used], dtype="str"))
 
 
 def _labels(chunk: Chunk) -> pd.Series:

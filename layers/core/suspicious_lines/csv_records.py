@@ -45,11 +45,15 @@ def chunks(text: io.TextIOWrapper, key: str, refused: list[Refusal]) -> Iterator
         )
 
 
+# A cell over several lines with so many commas holds a line of the file, not a name.
+COMMAS_OF_A_LINE = 5
+
+
 class _Records:
     """The file's records, in batches where it is sound and one by one where it is not.
 
-    A quote that is never closed would swallow all the lines after it: such a record gives up its first line only, and
-    the others are read again.
+    A quote that is never closed would swallow the lines after it, to the end or to the next stray quote: such a record
+    gives up its first line only, and the others are read again.
     """
 
     def __init__(self, text: io.TextIOWrapper) -> None:
@@ -93,6 +97,9 @@ class _Records:
             return number, _csv_reason(str(error))
         if cells is None:
             return None
+        if taken > 1 and any("\n" in cell and cell.count(",") >= COMMAS_OF_A_LINE for cell in cells):
+            self._drop(1)
+            return number, _csv_reason("")
         reason = next(filter(None, map(_unreadable, self._pending[:taken])), "")
         self._drop(taken)
         return number, reason or cells

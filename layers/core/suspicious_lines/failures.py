@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from suspicious_lines import claims, store
 from suspicious_lines.aws import client, error_message
 from suspicious_lines.costs import estimate
-from suspicious_lines.hosting import delete_endpoint
+from suspicious_lines.hosting import delete_endpoint, settle
 from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles, resource_name
 from suspicious_lines.messages import Failure, FailureReport, Upload
 from suspicious_lines.notifications import publish
@@ -17,19 +17,16 @@ from suspicious_lines.receipts import Receipt, read_timings, training_seconds
 from suspicious_lines.settings import FailureSettings
 
 _UPLOAD_AT_FAULT = "InvalidUploadError"
+SETTLE_SECONDS = 600  # a serverless endpoint is created, or has failed, within minutes
 
 
 def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
-    """Cleans up, writes the receipt and tells people; a failure that was reported before is left alone.
+    """Cleans up, writes the receipt and tells people; a failure that was reported before is only cleaned up again.
 
     Raises:
         EndpointBusyError: the run's endpoint is changing and cannot be deleted yet.
     """
     bucket, files = settings.data_bucket, RunFiles(report.run)
-    if found := store.get_with_etag(bucket, files.receipt):
-        receipt = json.loads(found[0])
-        if receipt["status"] != "SUCCEEDED":
-            return Failure(error=receipt["error"], cause=receipt["cause"])
     name = resource_name(settings.resource_prefix, report.run)
     error = report.error or report.status
     cause = _cause(report, name)
@@ -38,9 +35,14 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
     # A promoted model serves the lines to come: it is no leftover, even if what followed failed.
     live = store.get_with_etag(bucket, LIVE_MODEL_KEY)
     is_live = live is not None and json.loads(live[0])["run"] == report.run
-    deleted = [] if is_live else _stop_job(name) + delete_endpoint(name)
-    if upload:
+    deleted = [] if is_live else _clean_up(name)
+    # A file that cannot be used stays claimed: another delivery of it would only be refused once more.
+    if upload and error != _UPLOAD_AT_FAULT:
         claims.release(settings.claim_table, upload, report.run)
+    if found := store.get_with_etag(bucket, files.receipt):
+        told = json.loads(found[0])
+        if told["status"] != "SUCCEEDED":
+            return Failure(error=told["error"], cause=told["cause"])
     timings = read_timings(report.execution_arn)
     receipt = Receipt(
         run=report.run,
@@ -85,6 +87,12 @@ def _cause(report: FailureReport, name: str) -> str:
     return cause
 
 
+def _clean_up(name: str) -> list[str]:
+    stopped = _stop_job(name)
+    settle(name, SETTLE_SECONDS)
+    return stopped + delete_endpoint(name)
+
+
 def _stop_job(name: str) -> list[str]:
     job = _found(client("sagemaker").describe_training_job, TrainingJobName=name)
     if not job or job["TrainingJobStatus"] != "InProgress":
@@ -115,7 +123,7 @@ def _tell(receipt: Receipt, place: str, settings: FailureSettings) -> None:
         "",
         f"Error: {receipt.error}",
         f"Cause: {receipt.cause}",
-        f"Cleaned up: {deleted}. The claim is released: dropping the file again starts a new run.",
+        f"Cleaned up: {deleted}. Dropping the file again starts a new run.",
         "",
         f"Execution: {receipt.execution_arn}",
         f"Receipt: {place}/receipt.json",

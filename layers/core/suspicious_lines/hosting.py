@@ -1,5 +1,6 @@
 """The run's model, endpoint configuration and serverless endpoint: all three have one name, derived from the run."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from suspicious_lines.settings import HostingSettings
 from suspicious_lines.training import image_uri
 
 VARIANT = "forest"
+SETTLE_POLL_SECONDS = 2
 
 
 def deploy_endpoint(request: DeployRequest, settings: HostingSettings) -> Endpoint:
@@ -42,12 +44,7 @@ def deploy_endpoint(request: DeployRequest, settings: HostingSettings) -> Endpoi
         ProductionVariants=[{"VariantName": VARIANT, "ModelName": name, "ServerlessConfig": serverless}],
         Tags=tags,
     )
-    endpoint = {"EndpointName": name, "EndpointConfigName": name, "Tags": tags}
-    exists = not _unless_exists(sagemaker.create_endpoint, **endpoint)
-    if exists and sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Failed":
-        # A failed endpoint takes no update.
-        sagemaker.delete_endpoint(EndpointName=name)
-        sagemaker.create_endpoint(**endpoint)
+    _unless_exists(sagemaker.create_endpoint, EndpointName=name, EndpointConfigName=name, Tags=tags)
     return Endpoint(
         endpoint_name=name,
         max_concurrency=settings.endpoint_max_concurrency,
@@ -55,15 +52,33 @@ def deploy_endpoint(request: DeployRequest, settings: HostingSettings) -> Endpoi
     )
 
 
-def _unless_exists(create: Callable[..., Any], **request: Any) -> bool:
-    """False where the thing exists already: names are the run's own, so it is what an earlier try made."""
+def _unless_exists(create: Callable[..., Any], **request: Any) -> None:
+    """Creates a thing, or finds it there: names are the run's own, so it is what an earlier try made."""
     try:
         create(**request)
     except ClientError as error:
         if "already exist" not in error_message(error):
             raise
-        return False
-    return True
+
+
+def settle(name: str, seconds: float) -> None:
+    """Waits until an endpoint can be deleted: SageMaker refuses while it is being created or updated.
+
+    Raises:
+        EndpointBusyError: it is still changing after `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            status = client("sagemaker").describe_endpoint(EndpointName=name)["EndpointStatus"]
+        except ClientError as error:
+            if "Could not find" in error_message(error):
+                return
+            raise
+        if status not in {"Creating", "Updating", "SystemUpdating"}:
+            return
+        time.sleep(SETTLE_POLL_SECONDS)
+    raise EndpointBusyError(f"{name} is still {status}")
 
 
 def delete_endpoint(name: str) -> list[str]:

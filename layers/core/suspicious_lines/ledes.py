@@ -8,11 +8,10 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from importlib.resources import files
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
 from suspicious_lines.checking import (
     HOLDS_NUL,
@@ -29,9 +28,9 @@ from suspicious_lines.checking import (
     read_numbers,
     shown,
 )
-from suspicious_lines.errors import InvalidUploadError, SettingsError
+from suspicious_lines.configuration import Configuration
+from suspicious_lines.errors import InvalidUploadError
 
-CONFIG_KEY = "config/ledes.json"
 END = "[]"
 VERSION = f"LEDES1998B{END}"
 # The standard's fields, in its order.
@@ -82,7 +81,7 @@ READ = {
     "LINE_ITEM_DATE",
     "TIMEKEEPER_ID",
 }
-BATCH_CHARACTERS = 1 << 16
+BATCH_CHARACTERS = 1 << 14
 MOST_RECORD_LINES = 100
 _ADJUSTMENT_LINE = "is an adjustment of a whole invoice, not work"
 _TYPES = {"F": "", "E": "is an expense, not work", "IF": _ADJUSTMENT_LINE, "IE": _ADJUSTMENT_LINE}
@@ -97,32 +96,19 @@ Code = Annotated[str, BeforeValidator(_code)]
 Name = Annotated[str, Field(min_length=1, max_length=MOST_TEXT_CHARACTERS)]
 
 
-class Mapping(BaseModel):
+class Mapping(Configuration):
     """What each code becomes, whatever the code's case; a code that is not here stays as it is.
 
     The empty code stands for a field that is left empty; where it is not here, such lines are refused.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    FILE = "ledes.json"
 
     firms: dict[Code, Name] = Field(description="firm by LAW_FIRM_ID")
     resources: dict[Code, Name] = Field(description="resource by TIMEKEEPER_CLASSIFICATION")
     activities: dict[Code, Name] = Field(description="activity by LINE_ITEM_ACTIVITY_CODE")
     matter_types: dict[Code, Name] = Field(description="matter type by the letters before LINE_ITEM_TASK_CODE's digits")
     matters: dict[Code, Name] = Field(description="matter type by CLIENT_MATTER_ID or LAW_FIRM_MATTER_ID; goes first")
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "Mapping":
-        """Raises SettingsError naming what is wrong in the file."""
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise SettingsError(f"{CONFIG_KEY} is wrong: {faults}") from error
-
-    @classmethod
-    def default(cls) -> "Mapping":
-        return cls.from_json(files("suspicious_lines").joinpath("ledes.json").read_text())
 
     def matter_type(self, task: str, client_matter: str, firm_matter: str) -> str:
         for matter in (_code(client_matter), _code(firm_matter)):
@@ -184,7 +170,7 @@ class _Records:
             records = list(self._careful(numbers[-1], refused))
             numbers, bodies = [number for number, _ in records], [body for _, body in records]
         rows = [body[: -len(END)].split("|") for body in bodies]
-        if set(map(len, rows)) <= {len(HEADER)} and not any("\0" in body for body in bodies):
+        if set(map(len, rows)) <= {len(HEADER)} and "\0" not in "".join(bodies):
             return numbers, rows
         sound = []
         for number, body, cells in zip(numbers, bodies, rows, strict=True):
@@ -264,7 +250,7 @@ def _translate(lines: list[int], cells: dict[str, list[str]], mapping: Mapping) 
             faults.add(name, reasons == reason, reason)
 
     tell("EXP/FEE/INV_ADJ_TYPE", lambda cell: _TYPES.get(_code(cell), f"is none of {', '.join(_TYPES)}"))
-    for name in cells:
+    for name in (name for name in cells if "\ufffd" in "".join(cells[name])):
         tell(name, lambda cell: IS_NOT_UTF8 if "\ufffd" in cell else "")
     tell("INVOICE_DATE", _date_fault)
     tell("LINE_ITEM_DATE", _date_fault)
@@ -307,12 +293,16 @@ def _numbers(cells: dict[str, list[str]], faults: Faults) -> dict[str, Numbers]:
 
 def _each(function: Callable[..., str], *columns: list[str]) -> list[str]:
     """The function of each row's cells, worked out once for each distinct row."""
-    known = {cells: function(*cells) for cells in set(zip(*columns, strict=True))}
-    return [known[cells] for cells in zip(*columns, strict=True)]
+    rows = list(zip(*columns, strict=True))
+    known = {row: function(*row) for row in set(rows)}
+    return list(map(known.__getitem__, rows))
 
 
 def _decoded(codes: list[str], names: dict[str, str]) -> list[str]:
-    return _each(lambda code: names.get(_code(code), code), codes)
+    def decoded(code: str) -> str:
+        return names.get(_code(code), code)
+
+    return _each(decoded, codes)
 
 
 def _date_fault(cell: str) -> str:

@@ -1,5 +1,6 @@
 """What a judgement is worth: the figures of metrics.json."""
 
+import numpy as np
 import pandas as pd
 
 from suspicious_lines import quality
@@ -50,8 +51,8 @@ def _counted(lines: pd.DataFrame) -> FoundBy:
 
 
 def try_held_out(scored: Scored, goal: Goal) -> HeldOut | None:
-    """What the goal's strategy does on labels it was not chosen on; None without labels."""
-    if not scored.labelled.any():
+    """What the goal's strategy does on labels it was not chosen on; None without labels or with one matter only."""
+    if not scored.labelled.any() or len(np.unique(scored.matter)) < 2:
         return None
     flagged = held_out_flags(scored, goal)[scored.labelled]
     found = quality.confusion(flagged, scored.is_error[scored.labelled])

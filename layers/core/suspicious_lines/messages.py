@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# Lines, or a share of them: above zero.
+BUDGET_PATTERN = r"^(0*[1-9]\d*(\.\d+)?|0*\.0*[1-9]\d*|0+\.0*[1-9]\d*)%?$"
 Strategy = Literal["error-median", "budget", "precision", "f-beta", "sigma"]
 Run = Field(pattern=r"^[^/\s]{1,80}$", description="the name of the execution")
 Part = Field(pattern=r"^(validation|planted|invoices)/part-\d{5}$")
@@ -74,8 +76,11 @@ class Dataset(Message):
 
 
 class EncodeRequest(Message):
+    """`gone`: the endpoint that an earlier try found deleted, or empty."""
+
     run: str = Run
     upload: Upload
+    gone: str
 
 
 class ModelInUse(Message):

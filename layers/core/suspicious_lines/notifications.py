@@ -11,6 +11,7 @@ from suspicious_lines.aws import client
 from suspicious_lines.layout import RunFiles
 from suspicious_lines.messages import Notified, NotifyRequest
 from suspicious_lines.settings import NotifySettings
+from suspicious_lines.spreadsheet import plain
 
 MOST_LINES = 20
 MOST_REFUSED = 5
@@ -62,7 +63,8 @@ def publish(topic_arn: str, subject: str, text: str, attributes: dict[str, str |
 
     Without attributes of its own a message is for everybody (`scope` = all).
     """
-    subject = " ".join(subject.encode("ascii", "replace").decode().split())[:99]
+    printable = "".join(character if character.isprintable() else " " for character in subject)
+    subject = " ".join(printable.encode("ascii", "replace").decode().split())[:99]
     body = text.encode()[:MOST_MESSAGE_BYTES].decode("utf-8", "ignore")
     typed = {
         name: {"DataType": "String" if isinstance(value, str) else "Number", "StringValue": str(value)}
@@ -176,4 +178,5 @@ def _count(number: int, noun: str) -> str:
 
 
 def _rows(body: bytes) -> list[Row]:
-    return list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
+    rows = csv.DictReader(io.StringIO(body.decode("utf-8-sig")))
+    return [{name: plain(cell) for name, cell in row.items()} for row in rows]

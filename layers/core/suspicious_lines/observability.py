@@ -44,6 +44,10 @@ def entry_point(
                 translated = translate(error)
                 logger.error("AWS call failed", error=type(translated).__name__, detail=str(translated))
                 raise translated from error
+            except Exception as error:
+                # Its name only: a message that is not ours may quote a line.
+                logger.error("Failed", error=type(error).__name__)
+                raise
             return answer.model_dump(mode="json")
 
         return handler

@@ -1,7 +1,6 @@
 """Uploads that wait for a first model: parked/ holds one note each, and a promotion starts them."""
 
 import hashlib
-import json
 
 from suspicious_lines import claims, store
 from suspicious_lines.aws import client
@@ -14,15 +13,17 @@ from suspicious_lines.settings import ParkSettings
 def park_upload(request: ParkRequest, settings: ParkSettings) -> Parked:
     """Leaves a note for the next promotion and tells the operators.
 
-    A model that went live since the run looked would not see the note: then it is taken back.
+    A promotion that ended since the run looked has not seen the note: then it is taken back and the run goes on.
     """
     bucket = settings.data_bucket
     key = f"{PARKED_PREFIX}{hashlib.sha256(request.upload.claim_id.encode()).hexdigest()}.json"
+    # Released first: whoever reads the note must be able to claim the upload.
+    claims.release(settings.claim_table, request.upload, request.run)
     store.put_json(bucket, key, request.detail)
     if store.get_with_etag(bucket, LIVE_MODEL_KEY):
         store.delete(bucket, key)
-        return Parked(parked=False)
-    claims.release(settings.claim_table, request.upload, request.run)
+        # Lost only to an execution that scores it in our place.
+        return Parked(parked=not claims.claim(settings.claim_table, request.upload, request.run))
     file = request.upload.key
     text = [
         f"{file} is waiting: no model is live yet, so its lines cannot be scored.",
@@ -41,6 +42,6 @@ def park_upload(request: ParkRequest, settings: ParkSettings) -> Parked:
 def start_parked(bucket: str, state_machine_arn: str) -> None:
     """Starts an execution for each note and takes it away; one that was started twice is claimed once."""
     for key in store.keys(bucket, PARKED_PREFIX):
-        detail = json.dumps(store.get_json(bucket, key))
-        client("stepfunctions").start_execution(stateMachineArn=state_machine_arn, input=detail)
-        store.delete(bucket, key)
+        if found := store.get_with_etag(bucket, key):  # another promotion may have started it
+            client("stepfunctions").start_execution(stateMachineArn=state_machine_arn, input=found[0].decode())
+            store.delete(bucket, key)

@@ -17,7 +17,9 @@ def plant(lines: pd.DataFrame, seed: int) -> pd.DataFrame:
     fine = lines[~lines["error"].fillna(False).to_numpy(bool)]
     source = fine if len(fine) else lines
     count = min(LINES_PER_KIND, len(source))
-    copies = [source.iloc[rng.choice(len(source), count, replace=False)].assign(planted=kind) for kind in KINDS]
+    copies = [
+        source.iloc[rng.choice(len(source), count, replace=False)].assign(planted=kind, repeats=0) for kind in KINDS
+    ]
     minutes, fee, total, duplicate = copies
     minutes = minutes.assign(minutes=np.round(minutes["minutes"] * rng.uniform(3, 6, count)))
     fee = fee.assign(fee=np.round(fee["fee"] * rng.uniform(1.3, 2, count)))

@@ -10,13 +10,15 @@ import pyarrow as pa
 
 from suspicious_lines import datasets, store
 from suspicious_lines.encoder import Encoder
+from suspicious_lines.errors import AwsRefusedError
 from suspicious_lines.features import features_csv
 from suspicious_lines.layout import RunFiles, part_name
+from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import Lines, read_lines, require_enough
 from suspicious_lines.messages import Dataset, Encoded, EncodeRequest, ModelInUse, PreprocessRequest, Upload
 from suspicious_lines.planted import plant
 from suspicious_lines.promotion import live_model
-from suspicious_lines.rules import repeats
+from suspicious_lines.rules import Rules, repeats
 from suspicious_lines.settings import EncodeSettings, PreprocessSettings
 from suspicious_lines.spreadsheet import to_csv
 
@@ -52,8 +54,10 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
 
     Raises:
         InvalidUploadError: the file cannot be used; the refused lines, if any, are in rejected.csv all the same.
+        SettingsError: a configuration in the bucket is wrong.
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
+    Rules.read(bucket)  # a wrong configuration is told before a training job is paid for
     lines, sha256 = _read(request.upload, files, bucket)
     require_enough(lines, request.upload.key)
 
@@ -83,9 +87,12 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings) -> Encoded:
     Raises:
         InvalidUploadError: the file cannot be used; the refused lines, if any, are in rejected.csv all the same.
         NoLiveModelError: there is no model to score them with.
+        AwsRefusedError: the live model's endpoint was deleted behind our back.
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
     live = live_model(bucket)
+    if live.endpoint_name == request.gone:
+        raise AwsRefusedError(f"{live.endpoint_name} serves the live model and does not exist: train a new one")
     encoder = Encoder.from_json(store.get_bytes(bucket, live.encoder_key).decode())
     lines, sha256 = _read(request.upload, files, bucket)
     require_enough(lines, request.upload.key, fewest=1)
@@ -105,11 +112,12 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings) -> Encoded:
 def _read(upload: Upload, files: RunFiles, bucket: str) -> tuple[Lines, str]:
     """The upload's lines with the column `repeats`, and its SHA-256; writes rejected.csv."""
     stream = _HashingStream(store.open_upload(upload))
-    lines = read_lines(stream, upload.key)
+    lines = read_lines(stream, upload.key, Mapping.read(bucket))
     rows = [(refusal.line, refusal.column, refusal.value, refusal.reason) for refusal in lines.refused]
     rejected = to_csv(["Line", "Column", "Value", "Reason"], rows)
     store.put(bucket, files.rejected, rejected, "text/csv; charset=utf-8")
-    return Lines(lines.accepted.assign(repeats=repeats(lines.accepted)), lines.refused), stream.hexdigest()
+    work = lines.accepted if lines.occasions is None else lines.accepted.assign(occasion=lines.occasions)
+    return Lines(lines.accepted.assign(repeats=repeats(work)), lines.refused), stream.hexdigest()
 
 
 def _write_parts(

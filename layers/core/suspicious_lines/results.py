@@ -17,7 +17,7 @@ from suspicious_lines.quality import Metrics
 from suspicious_lines.ranking import Reference
 from suspicious_lines.report import report_html
 from suspicious_lines.report_data import report_data
-from suspicious_lines.rules import CONFIG_KEY, Rules
+from suspicious_lines.rules import Rules
 from suspicious_lines.scoring import score_features, sender
 from suspicious_lines.settings import FlagSettings, ThresholdSettings
 from suspicious_lines.spreadsheet import to_csv
@@ -50,7 +50,7 @@ def choose_threshold(request: ThresholdRequest, settings: ThresholdSettings) -> 
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
     encoder = _encoder(bucket, files)
-    rules = read_rules(bucket)
+    rules = Rules.read(bucket)
     goal = Goal(
         strategy=settings.threshold_strategy,
         budget=settings.review_budget,
@@ -77,7 +77,7 @@ def flag_lines(request: FlagRequest, settings: FlagSettings) -> Results:
     files, bucket = RunFiles(request.run), settings.data_bucket
     model = RunFiles(request.model.run)
     encoder = _encoder(bucket, model)
-    rules = read_rules(bucket)
+    rules = Rules.read(bucket)
     chosen = Metrics.model_validate_json(store.get_bytes(bucket, model.result("metrics.json"))).threshold
     past = datasets.read_dataset(bucket, [model.result("scored_lines.parquet")])
     reference = Reference.of(past["model_score"].to_numpy(), rules.hits(past, encoder), rules.ranking())
@@ -109,12 +109,6 @@ def _write(
     store.put(bucket, files.result("report.html"), report_html(report), "text/html; charset=utf-8")
     store.put_json(bucket, files.result("metrics.json"), metrics.model_dump(mode="json"))
     return Results(threshold=metrics.threshold.value, flagged=metrics.flagged, amount_at_stake=metrics.amount_at_stake)
-
-
-def read_rules(bucket: str) -> Rules:
-    """The operator's rules where there are any, the library's elsewhere."""
-    found = store.get_with_etag(bucket, CONFIG_KEY)
-    return Rules.from_json(found[0]) if found else Rules.default()
 
 
 def _scored(bucket: str, files: RunFiles, parts: list[str]) -> pd.DataFrame:

@@ -3,16 +3,12 @@
 An operator changes them by putting a file of the same form at config/rules.json in the data bucket.
 """
 
-from importlib.resources import files
-
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from suspicious_lines.configuration import Configuration
 from suspicious_lines.encoder import Encoder, due
-from suspicious_lines.errors import SettingsError
-
-CONFIG_KEY = "config/rules.json"
 
 
 class Rule(BaseModel):
@@ -43,29 +39,16 @@ class DayRule(Rule):
     minutes: float = Field(gt=0, description="most minutes of one line")
 
 
-class Rules(BaseModel):
+class Rules(Configuration):
     """The whole configuration, in the order in which rules are told."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    FILE = "rules.json"
 
     arithmetic: ArithmeticRule
     duplicate: Rule
     rate: RateRule
     minutes_cap: MinutesCapRule
     day: DayRule
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "Rules":
-        """Raises SettingsError naming what is wrong in the file."""
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise SettingsError(f"{CONFIG_KEY} is wrong: {faults}") from error
-
-    @classmethod
-    def default(cls) -> "Rules":
-        return cls.from_json(files("suspicious_lines").joinpath("rules.json").read_text())
 
     def hits(self, lines: pd.DataFrame, encoder: Encoder) -> dict[str, np.ndarray]:
         """A mask over the lines for each enabled rule. Needs the column `repeats`: the first equal line, or 0."""
@@ -100,6 +83,8 @@ class Rules(BaseModel):
 
 def repeats(lines: pd.DataFrame) -> np.ndarray:
     """For each line the number of the first line of the file that is equal in every column but the label, or 0.
+
+    Where the format tells the occasion of the work, `lines` has it as a column: equal work on two days is no repeat.
 
     Takes all the accepted lines of a file: the first of two equal lines may be in the train part.
     """

@@ -95,6 +95,8 @@ def _invoke(endpoint_name: str, body: bytes) -> bytes:
             raise EndpointBusyError(f"{endpoint_name}: {code}") from error
         if code == "ValidationError" and "not found" in error_message(error):
             raise ModelGoneError(f"{endpoint_name} does not exist any more") from error
+        if code == "ModelError" and not 400 <= int(str(error.response.get("OriginalStatusCode", 400))) < 500:
+            raise EndpointBusyError(f"{endpoint_name}: {error_message(error)}") from error  # the platform's fault
         if code == "ModelError":
             raise ModelResponseError(f"{endpoint_name}: {error_message(error)}") from error
         raise

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from suspicious_lines.errors import SettingsError
-from suspicious_lines.messages import Strategy
+from suspicious_lines.messages import BUDGET_PATTERN, Strategy
 
 # SageMaker's names end at 63 characters; prefix + run's part (22) must fit.
 ResourcePrefix = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,39}$")]
@@ -67,7 +67,7 @@ class HostingSettings(Settings):
 
 class ThresholdSettings(BucketSettings):
     threshold_strategy: Strategy
-    review_budget: str = Field(pattern=r"^\d+(\.\d+)?%?$")
+    review_budget: str = Field(pattern=BUDGET_PATTERN)
     precision_floor: float = Field(gt=0, lt=1)
     f_beta: float = Field(gt=0)
     spreadsheet_bom: bool

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from pydantic import BaseModel, Field
 
-from suspicious_lines.messages import Strategy
+from suspicious_lines.messages import BUDGET_PATTERN, Strategy
 from suspicious_lines.quality import wilson
 
 NEEDS_LABELS = {"error-median", "precision", "f-beta"}
@@ -17,7 +17,7 @@ class Goal(BaseModel):
     """What is asked for. `budget`: lines, or a share of them with a per cent sign."""
 
     strategy: Strategy
-    budget: str = Field(pattern=r"^\d+(\.\d+)?%?$")
+    budget: str = Field(pattern=BUDGET_PATTERN)
     precision_floor: float = Field(gt=0, lt=1)
     beta: float = Field(gt=0)
 
