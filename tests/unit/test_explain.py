@@ -213,7 +213,7 @@ def test_a_further_rule_is_told_once():
     (told,) = explained(dear_duplicate).itertuples()
     sentences = told.reason.lower().split("; also: ")
     assert len(sentences) == 2
-    assert "Billed before: the same as line 1234" in sentences
+    assert "billed before: the same as line 1234" in sentences
     # The cap and the day are two rules on minutes.
     day = long(dear(FINE.head(1)), 20).assign(activity="Phone Call", repeats=1234)
     (told,) = explained(day).itertuples()
