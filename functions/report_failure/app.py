@@ -2,7 +2,7 @@
 
 from suspicious_lines.failures import report_failure
 from suspicious_lines.messages import Failure, FailureReport
-from suspicious_lines.observability import count, entry_point
+from suspicious_lines.observability import entry_point
 from suspicious_lines.settings import FailureSettings
 
 settings = FailureSettings.from_environment()
@@ -10,6 +10,4 @@ settings = FailureSettings.from_environment()
 
 @entry_point(FailureReport)
 def handler(request: FailureReport) -> Failure:
-    failure = report_failure(request, settings)
-    count(RunsFailed=1)
-    return failure
+    return report_failure(request, settings)

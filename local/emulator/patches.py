@@ -93,10 +93,12 @@ _EXPECTED: dict[ModuleType, dict[str, str]] = {
 
 _SUBJECT_LIMIT = 100  # characters; https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 
-# Types of our templates that ministack refuses a stack for. Nothing here acts on them.
+# Types of our templates that ministack refuses a stack for (of alarms, those on several metrics). Nothing here acts on
+# them: no alarm goes off.
 _STUB_TYPES = (
     "AWS::ApplicationAutoScaling::ScalableTarget",
     "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::AnomalyDetector",
     "AWS::CloudWatch::CompositeAlarm",
     "AWS::Logs::QueryDefinition",
@@ -258,4 +260,4 @@ def _register_stubs() -> None:
 
     for name in _STUB_TYPES:
         stub = {"create": create, "update": update, "delete": lambda physical_id, props: None}
-        provisioners._RESOURCE_HANDLERS.setdefault(name, stub)
+        provisioners._RESOURCE_HANDLERS[name] = stub

@@ -76,7 +76,7 @@ def test_a_throttled_endpoint_recovers(workflow, activities):
         ("DescribeTrainingJob", "AccessDeniedException", 400, "SageMaker.SageMakerException"),
         ("CreateModel", "AccessDeniedException", 400, "AwsRefusedError"),
         ("CreateEndpoint", "ValidationException", 400, "AwsRefusedError"),
-        ("InvokeEndpoint", "ModelError", 424, "ModelResponseError"),
+        ("InvokeEndpoint", "ModelError", 424, "EndpointBusyError"),
         ("InvokeEndpoint", "ThrottlingException", 400, "EndpointBusyError"),
         ("DescribeEndpoint", "ServiceUnavailable", 503, "SageMaker.SageMakerException"),
     ],
