@@ -73,6 +73,12 @@ def test_a_deleted_upload_and_an_unusable_one_are_the_files_fault(cloud, handler
     assert store.get_bytes(BUCKET, "runs/run/rejected.csv").count(b"\n") == 3
 
 
+def test_a_file_beyond_the_functions_memory_is_refused_before_it_is_read(cloud, handler, context):
+    huge = upload(cloud, b"x") | {"size": 2_000_000_000}
+    with pytest.raises(InvalidUploadError, match=r"2,000 MB, at most 400 can be read\. Split it by matter"):
+        handler({"run": "run", "upload": huge}, context)
+
+
 @pytest.mark.parametrize("count", [5, 6, 1_000, 105_965])
 def test_the_split_is_80_to_20_and_repeatable(count):
     mask = split(count, seed=1)

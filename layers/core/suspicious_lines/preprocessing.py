@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from suspicious_lines import datasets, store
 from suspicious_lines.encoder import Encoder
-from suspicious_lines.errors import AwsRefusedError
+from suspicious_lines.errors import AwsRefusedError, InvalidUploadError
 from suspicious_lines.features import features_csv
 from suspicious_lines.layout import RunFiles, part_name
 from suspicious_lines.ledes import Mapping
@@ -24,6 +24,8 @@ from suspicious_lines.spreadsheet import to_csv
 
 TRAIN_SHARE = 0.8
 LINES_PER_TRAIN_PART = 100_000
+# About 5 million lines; their columns need some 1.5 GB of the function's 2.
+MOST_UPLOAD_MB = 400
 
 
 class _HashingStream(io.RawIOBase):
@@ -111,6 +113,9 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings) -> Encoded:
 
 def _read(upload: Upload, files: RunFiles, bucket: str) -> tuple[Lines, str]:
     """The upload's lines with the column `repeats`, and its SHA-256; writes rejected.csv."""
+    if upload.size > MOST_UPLOAD_MB * 1_000_000:
+        reason = f"the file has {upload.size / 1e6:,.0f} MB, at most {MOST_UPLOAD_MB} can be read"
+        raise InvalidUploadError(upload.key, reason, "Split it by matter and drop the parts.")
     stream = _HashingStream(store.open_upload(upload))
     lines = read_lines(stream, upload.key, Mapping.read(bucket))
     rows = [(refusal.line, refusal.column, refusal.value, refusal.reason) for refusal in lines.refused]
