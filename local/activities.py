@@ -118,7 +118,9 @@ def generate_with_answers(kind: Kind = "published", seed: int = 1, lines: int = 
 
 def write_csv(frame: pd.DataFrame, path: Path | str) -> None:
     """Write the CSV's columns only: UTF-8, `\\n` line ends, amounts with two decimals."""
-    frame[COLUMNS].to_csv(path, index=False, float_format="%.2f", lineterminator="\n", encoding="utf-8")
+    frame[[column for column in COLUMNS if column in frame]].to_csv(
+        path, index=False, float_format="%.2f", lineterminator="\n", encoding="utf-8"
+    )
 
 
 def is_unusual(matter_types: np.ndarray, resources: np.ndarray, activities: np.ndarray) -> np.ndarray:

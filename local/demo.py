@@ -1,6 +1,8 @@
-"""The main job from upload to e-mail on the embedded AWS, with a summary of what came out."""
+"""Past lines, then new ones, from upload to e-mail on the embedded AWS, with a summary of what came out."""
 
 import csv
+import email
+import email.policy
 import io
 import json
 import os
@@ -16,55 +18,69 @@ from .cloud import LAPTOP_PARAMETERS, Cloud
 from .follow import Outcome, find_execution, follow
 
 HOME = Path(".local")
-SAMPLE = Path("data/activities.csv")
 RESULTS = HOME / "results"
-KEY = "incoming/activities.csv"
+SAMPLE, INVOICES = Path("data/activities.csv"), Path("data/invoices.csv")
+INVOICE_LINES = 2_000
 _MAIL_SECONDS = 10
 
 
 def main() -> int:
-    """Runs the demo; 0 only if the execution succeeded and the e-mail arrived."""
+    """Trains on past lines, then scores new ones; 0 only if both runs succeeded and both e-mails arrived."""
     console = Console(highlight=False, soft_wrap=True)
     began = time.monotonic()
     parts: dict[str, float] = {}
-    if not SAMPLE.exists():
-        SAMPLE.parent.mkdir(parents=True, exist_ok=True)
-        write_csv(generate(), SAMPLE)
-        parts["sample data made"] = time.monotonic() - began
+    _make_samples()
+    parts["sample data at hand"] = time.monotonic() - began
     started = time.monotonic()
     with Cloud(HOME, port=0, engine_port=0, parameters=LAPTOP_PARAMETERS) as cloud:
         parts["AWS up and stack deployed"] = time.monotonic() - started
-        console.print(f"{SAMPLE} -> s3://{cloud.outputs['DataBucketName']}/{KEY}", soft_wrap=True)
-        started = time.monotonic()
-        before = set(cloud.outbox.iterdir())
-        outcome = _drop(cloud, console)
-        parts["upload to end of the run"] = time.monotonic() - started
-        _download(cloud, outcome.name)
-        mail = _mail(cloud, before)
+        train = _act(cloud, console, parts, SAMPLE, "incoming/activities.csv", RESULTS)
+        score = _act(cloud, console, parts, INVOICES, "invoices/invoices.csv", HOME / "results-invoices")
     parts["everything"] = time.monotonic() - began
-    if outcome.status != "SUCCEEDED" or mail is None:
-        console.print(f"The run ended as {outcome.status}; e-mail: {mail or 'none'}; files: {RESULTS}", style="red")
+    if train is None or score is None:
         return 1
-    _summary(console, parts, outcome, mail)
+    _summary(console, parts, *train)
+    console.print(f"\nThe {INVOICE_LINES:,} new lines: {_subject(score[1])}\n  e-mail           {score[1]}")
     return 0
 
 
-def _drop(cloud: Cloud, console: Console) -> Outcome:
-    bucket = cloud.outputs["DataBucketName"]
-    sfn = cloud.client("stepfunctions")
-    with SAMPLE.open("rb") as body:
-        version = cloud.client("s3").put_object(Bucket=bucket, Key=KEY, Body=body).get("VersionId")
-    machine = cloud.outputs["TrainStateMachineArn"]
-    return follow(sfn, find_execution(sfn, [machine], bucket, KEY, version), console)
+def _make_samples() -> None:
+    SAMPLE.parent.mkdir(parents=True, exist_ok=True)
+    if not SAMPLE.exists():
+        write_csv(generate(), SAMPLE)
+    if not INVOICES.exists():
+        write_csv(generate(seed=2, lines=INVOICE_LINES).drop(columns="Error"), INVOICES)
 
 
-def _download(cloud: Cloud, run: str) -> None:
+def _act(
+    cloud: Cloud, console: Console, parts: dict[str, float], file: Path, key: str, results: Path
+) -> tuple[Outcome, Path] | None:
+    """Drops a file and follows what it starts: the outcome and the e-mail; None if either went wrong."""
+    started = time.monotonic()
+    bucket, sfn = cloud.outputs["DataBucketName"], cloud.client("stepfunctions")
+    machines = [cloud.outputs["TrainStateMachineArn"], cloud.outputs["ScoreStateMachineArn"]]
+    before = set(cloud.outbox.iterdir())
+    console.print(f"{file} -> s3://{bucket}/{key}")
+    with file.open("rb") as body:
+        version = cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body).get("VersionId")
+    outcome = follow(sfn, find_execution(sfn, machines, bucket, key, version), console)
+    console.print()
+    _download(cloud, outcome.name, results)
+    mail = _mail(cloud, before)
+    parts[f"{key.partition('/')[0]}, upload to e-mail"] = time.monotonic() - started
+    if outcome.status == "SUCCEEDED" and mail:
+        return outcome, mail
+    console.print(f"The run ended as {outcome.status}; e-mail: {mail or 'none'}; files: {results}", style="red")
+    return None
+
+
+def _download(cloud: Cloud, run: str, results: Path) -> None:
     """The bucket ends with the embedded AWS: what people look at is copied out of it."""
-    shutil.rmtree(RESULTS, ignore_errors=True)
+    shutil.rmtree(results, ignore_errors=True)
     s3, bucket = cloud.client("s3"), cloud.outputs["DataBucketName"]
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"runs/{run}/"):
         for found in page.get("Contents", []):
-            target = RESULTS / found["Key"].removeprefix(f"runs/{run}/")
+            target = results / found["Key"].removeprefix(f"runs/{run}/")
             target.parent.mkdir(parents=True, exist_ok=True)
             s3.download_file(bucket, found["Key"], str(target))
 
@@ -79,11 +95,14 @@ def _mail(cloud: Cloud, before: set[Path]) -> Path | None:
     return None
 
 
+def _subject(mail: Path) -> str:
+    return str(email.message_from_bytes(mail.read_bytes(), policy=email.policy.default)["Subject"])
+
+
 def _summary(console: Console, parts: dict[str, float], outcome: Outcome, mail: Path) -> None:
     metrics = json.loads((RESULTS / "results/metrics.json").read_text())
     receipt = json.loads((RESULTS / "receipt.json").read_text())
     worst = list(csv.DictReader(io.StringIO((RESULTS / "results/suspicious_lines.csv").read_text())))[:5]
-    console.print()
     for name, value in _figures(metrics, receipt):
         console.print(f"{name:<18} {value}")
     console.print("\nThe worst five lines")
@@ -96,7 +115,7 @@ def _summary(console: Console, parts: dict[str, float], outcome: Outcome, mail: 
         "all of the run": RESULTS,
         "e-mail": mail,
     }.items():
-        console.print(f"  {what:<16} {path}", soft_wrap=True)
+        console.print(f"  {what:<16} {path}")
     console.print("\nHow long it took")
     for what, seconds in parts.items():
         console.print(f"  {what:<26} {seconds:5.1f} s")

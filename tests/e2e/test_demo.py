@@ -2,6 +2,7 @@
 
 import csv
 import email
+import email.message
 import email.policy
 import json
 import os
@@ -32,6 +33,11 @@ def demo(tmp_path_factory):
     return done.stdout, place
 
 
+def mails(place: Path) -> list[email.message.EmailMessage]:
+    files = sorted((place / ".local/outbox").glob("*.eml"))
+    return [email.message_from_bytes(file.read_bytes(), policy=email.policy.default) for file in files]
+
+
 def test_the_seeds_rule_gives_the_published_result_or_better(demo):
     _, place = demo
     metrics = json.loads((place / ".local/results/results/metrics.json").read_text())
@@ -56,9 +62,20 @@ def test_the_summary_says_what_the_files_say(demo):
 
 def test_the_email_names_the_dearest_line(demo):
     _, place = demo
-    (mail,) = (place / ".local/outbox").glob("*.eml")
-    message = email.message_from_bytes(mail.read_bytes(), policy=email.policy.default)
+    message, _ = mails(place)
     with (place / ".local/results/results/suspicious_lines.csv").open() as listed:
         dearest = max(csv.DictReader(listed), key=lambda row: float(row["Amount At Stake"]))
     told = f"* line {dearest['Line']}: {float(dearest['Amount At Stake']):,.2f} at stake"
     assert told in message.get_content()
+
+
+def test_new_lines_are_judged_by_the_model_that_was_just_trained(demo):
+    output, place = demo
+    receipts = [
+        json.loads((place / ".local" / results / "receipt.json").read_text())
+        for results in ("results", "results-invoices")
+    ]
+    assert receipts[1]["model"]["run"] == receipts[0]["run"] != receipts[1]["run"]
+    assert receipts[1]["counts"]["lines_read"] == 2_000
+    _, mail = mails(place)
+    assert f"The 2,000 new lines: {mail['Subject']}" in output

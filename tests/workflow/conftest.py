@@ -123,6 +123,17 @@ class Workflow:
             },
         }
 
+    def forget_models(self) -> None:
+        """As on the first day: nothing was ever deployed or promoted."""
+        self.s3.delete_object(Bucket=self.bucket, Key="models/current.json")
+        hosted = self.hosted()
+        for name in hosted["endpoints"]:
+            self.sagemaker.delete_endpoint(EndpointName=name)
+        for name in hosted["configs"]:
+            self.sagemaker.delete_endpoint_config(EndpointConfigName=name)
+        for name in hosted["models"]:
+            self.sagemaker.delete_model(ModelName=name)
+
     def claims(self) -> set[str]:
         table = self.cloud.outputs["ClaimTableName"]
         return {item["run"]["S"] for item in self.cloud.client("dynamodb").scan(TableName=table)["Items"]}
@@ -169,6 +180,11 @@ def workflow(_workflow):
     _workflow.no_faults()
     yield _workflow
     _workflow.no_faults()
+
+
+@pytest.fixture
+def no_model(workflow):
+    workflow.forget_models()
 
 
 @pytest.fixture(scope="session")

@@ -32,16 +32,6 @@ def invoices() -> bytes:
 
 
 @pytest.fixture
-def no_model(workflow):
-    """As on the first day: nothing was ever promoted."""
-    workflow.s3.delete_object(Bucket=workflow.bucket, Key="models/current.json")
-    for name in workflow.hosted()["endpoints"]:
-        workflow.sagemaker.delete_endpoint(EndpointName=name)
-        workflow.sagemaker.delete_endpoint_config(EndpointConfigName=name)
-        workflow.sagemaker.delete_model(ModelName=name)
-
-
-@pytest.fixture
 def trained(workflow, activities):
     return workflow.drop(activities)
 

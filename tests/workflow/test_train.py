@@ -80,7 +80,7 @@ def test_an_upload_becomes_results_an_email_and_the_live_model(workflow, activit
     assert receipt.model["endpoint"] in workflow.hosted()["endpoints"]
 
 
-def test_a_later_upload_replaces_the_live_model_and_keeps_the_one_before(workflow, activities):
+def test_a_later_upload_replaces_the_live_model_and_keeps_the_one_before(workflow, no_model, activities):
     first = workflow.drop(activities)
     second = workflow.drop(activities)
     assert workflow.live() == second.name != first.name
@@ -188,7 +188,7 @@ def test_the_aws_cli_unmodified_starts_the_workflow(workflow, activities, tmp_pa
     assert workflow.wait(workflow.arn_of(version)).status == "SUCCEEDED"
 
 
-def test_ten_uploads_at_once_all_end_right(workflow):
+def test_ten_uploads_at_once_all_end_right(workflow, no_model):
     bodies = [generate(seed=seed, lines=600).to_csv(index=False).encode() for seed in range(10)]
     with ThreadPoolExecutor(10) as pool:
         versions = list(pool.map(lambda pair: workflow.upload(pair[1], f"incoming/{pair[0]}.csv"), enumerate(bodies)))
