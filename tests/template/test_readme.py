@@ -4,8 +4,6 @@ import re
 import shlex
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
@@ -30,7 +28,9 @@ def test_every_function_and_file_named_exists():
     assert missing == []
 
 
-@pytest.mark.parametrize("name", ["DataBucket", "ReviewersEmail", "OperatorsEmail", "ReviewBudget"])
-def test_template_names_are_the_templates(name):
-    template = (ROOT / "template.yaml").read_text()
-    assert f"  {name}:" in template
+def test_names_are_those_of_the_template_and_the_machines():
+    named = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", README))
+    assert {"ThresholdStrategy", "ReviewBudget", "ModelsKept", "ReviewersEmail"} <= named
+    files = [ROOT / "template.yaml", *ROOT.glob("statemachine/*.asl.json")]
+    known = set(re.findall(r"^\s*\"?(\w+)\"?:", "\n".join(file.read_text() for file in files), re.MULTILINE))
+    assert named - known == set()

@@ -83,7 +83,7 @@ def test_an_endpoint_that_starts_is_waited_for_and_then_it_is_told(sagemaker, mo
     monkeypatch.setattr(hosting, "SETTLE_POLL_SECONDS", 0.01)
     deploy()
     sagemaker.status = "Creating"
-    with pytest.raises(EndpointBusyError, match="still Creating"):
+    with pytest.raises(EndpointBusyError, match="still changing"):
         settle(NAME, seconds=0.05)
 
 

@@ -1,6 +1,7 @@
 """boto3 clients as Lambda needs them, and AWS's errors in our own vocabulary."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -65,6 +66,17 @@ def error_code(error: ClientError) -> str:
 def error_message(error: ClientError) -> str:
     """Its message; throttled invocations have none."""
     return error.response.get("Error", {}).get("Message") or ""
+
+
+def found(describe: Callable[..., dict[str, Any]], **request: str) -> dict[str, Any] | None:
+    """What SageMaker describes, or None where there is no such thing; it has no error code of its own for that."""
+    try:
+        return describe(**request)
+    except ClientError as error:
+        message = error_message(error).lower()
+        if "could not find" in message or "not found" in message:
+            return None
+        raise
 
 
 def translate(error: ClientError | BotoCoreError | ResponseParserError) -> Exception:

@@ -1,7 +1,7 @@
 """The Parquet parts of a run.
 
-Where hundreds of invocations touch one part each, pyarrow does: awswrangler costs a second and 80 MB at cold start. The
-datasets that are read as a whole are awswrangler's.
+Where hundreds of invocations touch one part each, pyarrow does, because importing awswrangler makes a cold start long.
+The datasets that are read as a whole are awswrangler's.
 """
 
 import io

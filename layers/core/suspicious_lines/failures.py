@@ -2,12 +2,9 @@
 
 import contextlib
 import json
-from typing import Any
-
-from botocore.exceptions import ClientError
 
 from suspicious_lines import claims, store
-from suspicious_lines.aws import client, error_message
+from suspicious_lines.aws import client, found
 from suspicious_lines.costs import estimate
 from suspicious_lines.hosting import delete_endpoint, settle
 from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles, resource_name
@@ -39,8 +36,8 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
     # A file that cannot be used stays claimed: another delivery of it would only be refused once more.
     if upload and error != _UPLOAD_AT_FAULT:
         claims.release(settings.claim_table, upload, report.run)
-    if found := store.get_with_etag(bucket, files.receipt):
-        told = json.loads(found[0])
+    if written := store.get_with_etag(bucket, files.receipt):
+        told = json.loads(written[0])
         if told["status"] != "SUCCEEDED":
             return Failure(error=told["error"], cause=told["cause"])
     timings = read_timings(report.execution_arn)
@@ -81,9 +78,9 @@ def _cause(report: FailureReport, name: str) -> str:
         "EndpointFailedError": (client("sagemaker").describe_endpoint, "EndpointName"),
     }.get(report.error or "")
     if describe:
-        found = _found(describe[0], **{describe[1]: name}) or {}
-        status = found.get("SecondaryStatus") or found.get("EndpointStatus", "gone")
-        cause += f" {name} is {status}: {found.get('FailureReason', 'SageMaker gives no reason')}"
+        described = found(describe[0], **{describe[1]: name}) or {}
+        status = described.get("SecondaryStatus") or described.get("EndpointStatus", "gone")
+        cause += f" {name} is {status}: {described.get('FailureReason', 'SageMaker gives no reason')}"
     return cause
 
 
@@ -94,21 +91,11 @@ def _clean_up(name: str) -> list[str]:
 
 
 def _stop_job(name: str) -> list[str]:
-    job = _found(client("sagemaker").describe_training_job, TrainingJobName=name)
+    job = found(client("sagemaker").describe_training_job, TrainingJobName=name)
     if not job or job["TrainingJobStatus"] != "InProgress":
         return []
     client("sagemaker").stop_training_job(TrainingJobName=name)
     return ["training job"]
-
-
-def _found(describe: Any, **request: str) -> dict[str, Any] | None:
-    try:
-        return describe(**request)
-    except ClientError as error:
-        message = error_message(error).lower()
-        if "could not find" in message or "not found" in message:
-            return None
-        raise
 
 
 def _tell(receipt: Receipt, place: str, settings: FailureSettings) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from suspicious_lines.aws import client, error_code, error_message
+from suspicious_lines.aws import client, error_code, error_message, found
 from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.layout import resource_name
 from suspicious_lines.messages import DeployRequest, Endpoint
@@ -69,16 +69,11 @@ def settle(name: str, seconds: float) -> None:
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        try:
-            status = client("sagemaker").describe_endpoint(EndpointName=name)["EndpointStatus"]
-        except ClientError as error:
-            if "Could not find" in error_message(error):
-                return
-            raise
-        if status not in {"Creating", "Updating", "SystemUpdating"}:
+        endpoint = found(client("sagemaker").describe_endpoint, EndpointName=name)
+        if not endpoint or endpoint["EndpointStatus"] not in {"Creating", "Updating", "SystemUpdating"}:
             return
         time.sleep(SETTLE_POLL_SECONDS)
-    raise EndpointBusyError(f"{name} is still {status}")
+    raise EndpointBusyError(f"{name} is still changing after {seconds:g} seconds")
 
 
 def delete_endpoint(name: str) -> list[str]:

@@ -24,7 +24,7 @@ from suspicious_lines.spreadsheet import to_csv
 
 TRAIN_SHARE = 0.8
 LINES_PER_TRAIN_PART = 100_000
-# About 5 million lines; their columns need some 1.5 GB of the function's 2.
+# What fits into the function's 2 GB: `python -m benchmarks.memory` measures it.
 MOST_UPLOAD_MB = 400
 
 
@@ -126,7 +126,7 @@ def _read(upload: Upload, files: RunFiles, bucket: str) -> tuple[Lines, str]:
 
 
 def _write_parts(
-    kind: str, lines: pd.DataFrame, encoder: Encoder, files: RunFiles, settings: PreprocessSettings | EncodeSettings
+    kind: str, lines: pd.DataFrame, encoder: Encoder, files: RunFiles, settings: EncodeSettings
 ) -> list[str]:
     """Writes the features and the lines of each part, in the same order, and returns the parts' names."""
     parts = []

@@ -3,11 +3,10 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field
 
 from suspicious_lines import store
-from suspicious_lines.aws import client, error_message
+from suspicious_lines.aws import client, found
 from suspicious_lines.costs import Cost, estimate
 from suspicious_lines.layout import RunFiles, resource_name
 from suspicious_lines.messages import Dataset, ReceiptRequest, Upload
@@ -77,12 +76,7 @@ def _counts(dataset: Dataset) -> dict[str, int]:
 
 def training_seconds(job_name: str) -> int:
     """What SageMaker bills for the job; 0 where there is none."""
-    try:
-        job = client("sagemaker").describe_training_job(TrainingJobName=job_name)
-    except ClientError as error:
-        if "not found" in error_message(error).lower():
-            return 0
-        raise
+    job = found(client("sagemaker").describe_training_job, TrainingJobName=job_name) or {}
     return job.get("BillableTimeInSeconds", 0)
 
 

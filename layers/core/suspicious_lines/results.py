@@ -95,7 +95,7 @@ def _encoder(bucket: str, files: RunFiles) -> Encoder:
 
 def _write(
     files: RunFiles,
-    settings: ThresholdSettings | FlagSettings,
+    settings: FlagSettings,
     judgement: Judgement,
     flagged: pd.DataFrame,
     metrics: Metrics,

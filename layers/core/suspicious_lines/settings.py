@@ -40,37 +40,42 @@ class ClaimSettings(Settings):
     claim_table: str = Field(min_length=3)
 
 
-class PreprocessSettings(BucketSettings):
-    split_seed: int = Field(ge=0, le=2**32 - 1)
+class EncodeSettings(BucketSettings):
     lines_per_part: int = Field(ge=100, le=20_000)
 
 
-class TrainingSettings(BucketSettings):
+class PreprocessSettings(EncodeSettings):
+    split_seed: int = Field(ge=0, le=2**32 - 1)
+
+
+class SageMakerSettings(Settings):
     resource_prefix: ResourcePrefix
     training_role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
+    poll_seconds: int = Field(ge=1, le=300)
+    aws_region: str
+
+
+class TrainingSettings(SageMakerSettings, BucketSettings):
     training_instance_type: str
     training_max_runtime_seconds: int = Field(ge=60, le=10_800)
     num_trees: int = Field(ge=50, le=1000)
     num_samples_per_tree: int = Field(ge=1, le=2048)
-    poll_seconds: int = Field(ge=1, le=300)
-    aws_region: str
 
 
-class HostingSettings(Settings):
-    resource_prefix: ResourcePrefix
-    training_role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
+class HostingSettings(SageMakerSettings):
     endpoint_memory_mb: int = Field(ge=1024, le=6144, multiple_of=1024)
     endpoint_max_concurrency: int = Field(ge=1, le=200)
-    poll_seconds: int = Field(ge=1, le=300)
-    aws_region: str
 
 
-class ThresholdSettings(BucketSettings):
+class FlagSettings(BucketSettings):
+    spreadsheet_bom: bool
+
+
+class ThresholdSettings(FlagSettings):
     threshold_strategy: Strategy
     review_budget: str = Field(pattern=BUDGET_PATTERN)
     precision_floor: float = Field(gt=0, lt=1)
     f_beta: float = Field(gt=0)
-    spreadsheet_bom: bool
 
 
 class NotifySettings(BucketSettings):
@@ -85,14 +90,6 @@ class PromoteSettings(BucketSettings):
 
 class ParkSettings(BucketSettings, ClaimSettings):
     operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
-
-
-class EncodeSettings(BucketSettings):
-    lines_per_part: int = Field(ge=100, le=20_000)
-
-
-class FlagSettings(BucketSettings):
-    spreadsheet_bom: bool
 
 
 class ReceiptSettings(BucketSettings):
