@@ -7,6 +7,7 @@ import pytest
 
 from frames import BUCKET, lines_frame
 from suspicious_lines import datasets, results, store
+from suspicious_lines.capturing import CAPTURED_COLUMNS
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import ModelResponseError, SettingsError
 from suspicious_lines.features import features_csv
@@ -176,26 +177,61 @@ def test_the_one_validation_line_of_a_five_line_file_has_an_answer(choose):
     assert metrics.held_out is None
 
 
-def test_flag_lines_judges_new_lines_as_the_model_judged_its_own(choose, load_handler, context):
+@pytest.fixture
+def flag(choose, load_handler, context):
+    """The lines that a model was trained on come in again as new ones."""
     past = lines_frame(400)
     _, trained, listed = choose(past)
-    encoder = Encoder.fit(past)
-    # The same lines come in again as new ones: the same lines are flagged, by the same scores.
-    table = pa.Table.from_pandas(past, preserve_index=False)
-    datasets.write_part(table, BUCKET, "runs/new/lines/invoices/part-00000.parquet")
-    found = [entry["score"] for entry in json.loads(forest(features_csv(encoder, past)))["scores"]]
-    scores = pa.table({"line": past["line"].to_numpy(), "score": found})
-    datasets.write_part(scores, BUCKET, "runs/new/scores/invoices/part-00000.parquet")
-    counts = {"lines_read": 400, "lines_rejected": 0, "lines_train": 0, "lines_validation": 400}
-    event = {
-        "run": "new",
-        "upload": UPLOAD,
-        "dataset": counts | {"feature_dim": 1, "parts": ["invoices/part-00000"], "sha256": "0" * 64},
-        "model": {"run": "run", "endpoint_name": "endpoint", "max_concurrency": 5},
-    }
-    answer = load_handler("flag_lines")(event, context)
-    assert answer["threshold"] == trained.threshold.value
-    again = store.get_bytes(BUCKET, "runs/new/results/suspicious_lines.csv").decode()
-    assert list(csv.DictReader(io.StringIO(again))) == listed
-    metrics = Metrics.model_validate_json(store.get_bytes(BUCKET, "runs/new/results/metrics.json"))
+
+    def run(threshold):
+        encoder = Encoder.fit(past)
+        table = pa.Table.from_pandas(past, preserve_index=False)
+        datasets.write_part(table, BUCKET, "runs/new/lines/invoices/part-00000.parquet")
+        found = [entry["score"] for entry in json.loads(forest(features_csv(encoder, past)))["scores"]]
+        scores = pa.table({"line": past["line"].to_numpy(), "score": found})
+        datasets.write_part(scores, BUCKET, "runs/new/scores/invoices/part-00000.parquet")
+        counts = {"lines_read": 400, "lines_rejected": 0, "lines_train": 0, "lines_validation": 400}
+        event = {
+            "run": "new",
+            "upload": UPLOAD,
+            "dataset": counts | {"feature_dim": 1, "parts": ["invoices/part-00000"], "sha256": "0" * 64},
+            "model": {"run": "run", "endpoint_name": "endpoint", "max_concurrency": 5, "threshold": threshold},
+            "started_at": "2026-11-24T23:59:59.5Z",
+        }
+        answer = load_handler("flag_lines")(event, context)
+        again = store.get_bytes(BUCKET, "runs/new/results/suspicious_lines.csv").decode()
+        metrics = Metrics.model_validate_json(store.get_bytes(BUCKET, "runs/new/results/metrics.json"))
+        return answer, metrics, list(csv.DictReader(io.StringIO(again)))
+
+    return run, trained, listed
+
+
+def test_flag_lines_judges_new_lines_as_the_model_judged_its_own(flag):
+    run, trained, listed = flag
+    answer, metrics, again = run(trained.threshold.value)
+    assert answer["threshold"] == trained.threshold.model_dump()
+    assert again == listed
     assert (metrics.held_out, metrics.self_test, metrics.threshold) == (None, {}, trained.threshold)
+
+
+def test_a_threshold_that_verdicts_moved_flags_less_and_says_so(flag):
+    run, trained, listed = flag
+    higher = trained.threshold.value + 0.2
+    _, metrics, again = run(higher)
+    assert [row["Line"] for row in again] == [row["Line"] for row in listed if float(row["Score"]) >= higher]
+    assert metrics.threshold.note == f"verdicts moved it from {trained.threshold.value:.2f}"
+
+
+def test_every_line_is_captured_with_what_the_model_said_of_it(flag):
+    run, trained, _ = flag
+    _, _, again = run(trained.threshold.value)
+    captured = datasets.read_dataset(BUCKET, ["scored/dt=2026-11-24/new.parquet"])
+    assert list(captured.columns) == list(CAPTURED_COLUMNS)
+    assert len(captured) == 400
+    assert captured["inference_id"].is_unique
+    flagged = captured[captured["suspicious"]]
+    assert set(flagged["line"]) == {int(row["Line"]) for row in again}
+    assert {row["Line"]: (row["Reason"], row["Rules"]) for row in again} == {
+        str(line.line): (line.reason, line.rules) for line in flagged.itertuples()
+    }
+    assert captured.loc[~captured["suspicious"], ["field", "reason", "found_by", "at_stake"]].isna().all(axis=None)

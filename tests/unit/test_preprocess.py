@@ -103,7 +103,7 @@ def test_encode_lines_writes_all_lines_for_the_live_model(cloud, load_handler, c
     with pytest.raises(AwsRefusedError, match="does not exist"):
         load_handler("encode_lines")(event | {"gone": "endpoint"}, context)
     encoded = load_handler("encode_lines")(event, context)
-    assert encoded["model"] == {"run": "past", "endpoint_name": "endpoint", "max_concurrency": 3}
+    assert encoded["model"] == {"run": "past", "endpoint_name": "endpoint", "max_concurrency": 3, "threshold": 4}
     dataset = encoded["dataset"]
     assert (dataset["lines_read"], dataset["lines_train"], dataset["lines_validation"]) == (150, 0, 150)
     assert dataset["parts"] == ["invoices/part-00000", "invoices/part-00001"]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from suspicious_lines.encoder import Encoder
-from suspicious_lines.messages import Strategy
+from suspicious_lines.messages import ChosenThreshold
 from suspicious_lines.ranking import Reference
 from suspicious_lines.rules import Rules
 from suspicious_lines.thresholds import Goal, Scored, Threshold, choose
@@ -33,12 +33,13 @@ def judge(lines: pd.DataFrame, encoder: Encoder, rules: Rules, goal: Goal) -> Ju
 
 
 def judge_by(
-    lines: pd.DataFrame, encoder: Encoder, rules: Rules, reference: Reference, value: float, strategy: Strategy
+    lines: pd.DataFrame, encoder: Encoder, rules: Rules, reference: Reference, value: float, chosen: ChosenThreshold
 ) -> Judgement:
-    """Judges new lines by a threshold that was chosen before, measured against the lines it was chosen on."""
+    """Judges new lines by `value`, measured against the lines that `chosen` was chosen on when the model was trained."""
     hits = rules.hits(lines, encoder)
     scored = _scored(lines, hits, reference)
-    threshold = Threshold(value, strategy, scored.score >= value)
+    note = chosen.note if value == chosen.value else f"verdicts moved it from {chosen.value:.2f}"
+    threshold = Threshold(value, chosen.strategy, scored.score >= value, note)
     return _judgement(lines, hits, reference, scored, threshold)
 
 

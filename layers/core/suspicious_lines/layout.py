@@ -3,9 +3,12 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from datetime import date
 
 LIVE_MODEL_KEY = "models/current.json"
 PARKED_PREFIX = "parked/"
+CAPTURED_PREFIX = "scored/"
+JUDGED_PREFIX = "judged/"
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,16 @@ def part_name(kind: str, number: int) -> str:
     """`validation/part-00007`: parts sort by name in the order of their lines. Kinds: train, validation, planted,
     invoices."""
     return f"{kind}/part-{number:05d}"
+
+
+def captured_key(day: date, run: str) -> str:
+    """What the live model said of a run's lines: one file of a dataset partitioned by day."""
+    return f"{CAPTURED_PREFIX}dt={day.isoformat()}/{run}.parquet"
+
+
+def judged_key(day: date, run: str) -> str:
+    """What reviewers said of lines: one file a review run, partitioned by day. Only ever added to."""
+    return f"{JUDGED_PREFIX}dt={day.isoformat()}/{run}.parquet"
 
 
 def resource_name(prefix: str, run: str) -> str:

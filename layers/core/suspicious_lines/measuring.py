@@ -6,8 +6,8 @@ import pandas as pd
 from suspicious_lines import quality
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.judging import Judgement
-from suspicious_lines.messages import Dataset
-from suspicious_lines.quality import Caught, FoundBy, HeldOut, Metrics, ThresholdMetrics
+from suspicious_lines.messages import ChosenThreshold, Dataset
+from suspicious_lines.quality import Caught, FoundBy, HeldOut, Metrics
 from suspicious_lines.rules import Rules
 from suspicious_lines.thresholds import Goal, Scored, held_out_flags
 
@@ -28,7 +28,7 @@ def measure(
         **dataset.model_dump(include={"lines_read", "lines_rejected", "lines_train", "lines_validation"}),
         labelled=int(labelled.sum()),
         unknown_categories=encoder.unknown(judgement.lines),
-        threshold=ThresholdMetrics(value=threshold.value, strategy=threshold.strategy, note=threshold.note),
+        threshold=ChosenThreshold(value=threshold.value, strategy=threshold.strategy, note=threshold.note),
         flagged=len(flagged),
         matters=flagged["matter_number"].nunique(),
         amount_at_stake=round(float(flagged["at_stake"].sum()), 2),

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 # Lines, or a share of them: above zero.
 BUDGET_PATTERN = r"^(0*[1-9]\d*(\.\d+)?|0*\.0*[1-9]\d*|0+\.0*[1-9]\d*)%?$"
@@ -89,6 +89,7 @@ class ModelInUse(Message):
     run: str = Run
     endpoint_name: str
     max_concurrency: int
+    threshold: float
 
 
 class Encoded(Message):
@@ -147,17 +148,29 @@ class ThresholdRequest(Message):
     endpoint_name: str
 
 
+class ChosenThreshold(Message):
+    """`value` is a score (see ranking.py); `note` says why the strategy is not the one that was asked for, or that the
+    value is not the one that it chose."""
+
+    value: float
+    strategy: Strategy
+    note: str | None
+
+
 class Results(Message):
-    threshold: float
+    threshold: ChosenThreshold
     flagged: int
     amount_at_stake: float
 
 
 class FlagRequest(Message):
+    """`started_at`: when the execution began; it dates what is captured, the same at every try."""
+
     run: str = Run
     upload: Upload
     dataset: Dataset
     model: ModelInUse
+    started_at: AwareDatetime
 
 
 class NotifyRequest(Message):
@@ -175,13 +188,8 @@ class PromoteRequest(Message):
     max_concurrency: int
 
 
-class FormerModel(Message):
-    run: str = Run
-    endpoint_name: str
-
-
-class LiveModel(Message):
-    """`models/current.json`: what new lines are scored with, and which models were live before, newest first."""
+class ModelVersion(Message):
+    """All that scoring needs of the model that a run trained; `promoted_at`: when it was last made the live one."""
 
     run: str = Run
     endpoint_name: str
@@ -189,7 +197,24 @@ class LiveModel(Message):
     encoder_key: str
     threshold: float
     promoted_at: str
-    former: list[FormerModel] = []
+
+
+class ModelChange(Message):
+    """What was done to the live model, when and why; `run` and `threshold` are those it had afterwards."""
+
+    at: str
+    what: Literal["promoted", "rolled back", "recalibrated"]
+    run: str = Run
+    threshold: float
+    reason: str
+
+
+class LiveModel(ModelVersion):
+    """`models/current.json`: what new lines are scored with, which models were live before it, and all that was done
+    to it; both newest first."""
+
+    former: list[ModelVersion] = []
+    history: list[ModelChange] = []
 
 
 class ReceiptRequest(Message):
@@ -198,9 +223,11 @@ class ReceiptRequest(Message):
     run: str = Run
     execution_arn: str
     upload: Upload
-    dataset: Dataset
+    sha256: str
+    counts: dict[str, int]
     model_run: str = Run
     endpoint_name: str
+    threshold: ChosenThreshold
 
 
 class FailureReport(Message):

@@ -107,7 +107,7 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings) -> Encoded:
         parts=_write_parts("invoices", lines.accepted, encoder, files, settings),
         sha256=sha256,
     )
-    model = ModelInUse(run=live.run, endpoint_name=live.endpoint_name, max_concurrency=live.max_concurrency)
+    model = ModelInUse.model_validate(live.model_dump(include=set(ModelInUse.model_fields)))
     return Encoded(dataset=dataset, model=model)
 
 

@@ -6,11 +6,11 @@ from suspicious_lines import parking, store
 from suspicious_lines.errors import AwsUnavailableError, NoLiveModelError
 from suspicious_lines.hosting import delete_endpoint
 from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles
-from suspicious_lines.messages import FormerModel, LiveModel, PromoteRequest
+from suspicious_lines.messages import LiveModel, ModelChange, ModelVersion, PromoteRequest
 from suspicious_lines.settings import PromoteSettings
 
 TRIES = 5
-FORMER_LISTED = 100
+LISTED = 100
 # Deleting is repeated for a few more models than the one that fell out, should an earlier deletion have been lost.
 DELETED_AGAIN = 2
 
@@ -39,19 +39,25 @@ def _swap(request: PromoteRequest, bucket: str) -> LiveModel:
         current, etag = (LiveModel.model_validate_json(found[0]), found[1]) if found else (None, None)
         if current and request.run in {current.run, *(former.run for former in current.former)}:
             return current  # an earlier try was promoted, and perhaps replaced since
-        former = [FormerModel(run=current.run, endpoint_name=current.endpoint_name), *current.former] if current else []
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        change = ModelChange(at=now, what="promoted", run=request.run, threshold=threshold, reason="trained")
         live = LiveModel(
             run=request.run,
             endpoint_name=request.endpoint_name,
             max_concurrency=request.max_concurrency,
             encoder_key=RunFiles(request.run).encoder,
             threshold=threshold,
-            promoted_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            former=former[:FORMER_LISTED],
+            promoted_at=now,
+            former=[_version(current), *current.former][:LISTED] if current else [],
+            history=[change, *current.history][:LISTED] if current else [change],
         )
         if store.replace(bucket, LIVE_MODEL_KEY, live.model_dump_json(indent=2) + "\n", etag):
             return live
     raise AwsUnavailableError(f"{LIVE_MODEL_KEY} changed {TRIES} times while this run tried to replace it")
+
+
+def _version(live: LiveModel) -> ModelVersion:
+    return ModelVersion.model_validate(live.model_dump(include=set(ModelVersion.model_fields)))
 
 
 def live_model(bucket: str) -> LiveModel:

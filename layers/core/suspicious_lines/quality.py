@@ -3,15 +3,7 @@
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from suspicious_lines.messages import Strategy
-
-
-class ThresholdMetrics(BaseModel):
-    """`value` is a score (see ranking.py); `note` says why the strategy is not the one that was asked for."""
-
-    value: float
-    strategy: Strategy
-    note: str | None
+from suspicious_lines.messages import ChosenThreshold
 
 
 class HeldOut(BaseModel):
@@ -56,7 +48,7 @@ class Metrics(BaseModel):
     lines_validation: int = Field(ge=0)
     labelled: int = Field(ge=0, description="validation lines with a known label")
     unknown_categories: dict[str, int] = Field(description="validation lines with a category unseen in training")
-    threshold: ThresholdMetrics
+    threshold: ChosenThreshold
     flagged: int = Field(ge=0)
     matters: int = Field(ge=0, description="matters with a flagged line")
     amount_at_stake: float = Field(ge=0, description="what the flagged lines cost above what is usual")

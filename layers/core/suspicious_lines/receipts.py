@@ -9,7 +9,7 @@ from suspicious_lines import store
 from suspicious_lines.aws import client, found
 from suspicious_lines.costs import Cost, estimate
 from suspicious_lines.layout import RunFiles, resource_name
-from suspicious_lines.messages import Dataset, ReceiptRequest, Upload
+from suspicious_lines.messages import ChosenThreshold, ReceiptRequest, Upload
 from suspicious_lines.settings import ReceiptSettings
 
 
@@ -34,7 +34,7 @@ class Receipt(BaseModel):
     sha256: str | None = None
     counts: dict[str, int] | None = None
     model: dict[str, str] | None = None
-    threshold: dict[str, Any] | None = None
+    threshold: ChosenThreshold | None = None
     timings: Timings
     estimated_cost: Cost
     error: str | None = None
@@ -44,34 +44,28 @@ class Receipt(BaseModel):
 
 def write_receipt(request: ReceiptRequest, settings: ReceiptSettings) -> Receipt:
     """Writes the receipt of a run that succeeded: the last object of the run."""
-    files, bucket = RunFiles(request.run), settings.data_bucket
-    metrics = store.get_json(bucket, files.result("metrics.json"))
     timings = read_timings(request.execution_arn)
     receipt = Receipt(
         run=request.run,
         execution_arn=request.execution_arn,
         status="SUCCEEDED",
         input=request.upload,
-        sha256=request.dataset.sha256,
-        counts=_counts(request.dataset) | {"flagged": metrics["flagged"]},
+        sha256=request.sha256,
+        counts=request.counts,
         model={
             "run": request.model_run,
             "endpoint": request.endpoint_name,
             "encoder": RunFiles(request.model_run).encoder,
         },
-        threshold=metrics["threshold"],
+        threshold=request.threshold,
         timings=timings,
         estimated_cost=estimate(
             timings.states, timings.transitions, training_seconds(resource_name(settings.resource_prefix, request.run)),
             settings.training_instance_type, settings.endpoint_memory_mb,
         ),
     )  # fmt: skip
-    store.put_json(bucket, files.receipt, receipt.model_dump(mode="json"))
+    store.put_json(settings.data_bucket, RunFiles(request.run).receipt, receipt.model_dump(mode="json"))
     return receipt
-
-
-def _counts(dataset: Dataset) -> dict[str, int]:
-    return dataset.model_dump(include={"lines_read", "lines_rejected", "lines_train", "lines_validation"})
 
 
 def training_seconds(job_name: str) -> int:

@@ -5,11 +5,12 @@ from typing import Any
 import pandas as pd
 
 from suspicious_lines import datasets, store
+from suspicious_lines.capturing import capture
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import ModelResponseError
 from suspicious_lines.explain import explain
 from suspicious_lines.judging import Judgement, found_by, judge, judge_by
-from suspicious_lines.layout import RunFiles
+from suspicious_lines.layout import RunFiles, captured_key
 from suspicious_lines.lines import COLUMNS, FIELDS
 from suspicious_lines.measuring import measure, try_held_out, try_planted
 from suspicious_lines.messages import FlagRequest, Results, ThresholdRequest
@@ -82,10 +83,12 @@ def flag_lines(request: FlagRequest, settings: FlagSettings) -> Results:
     past = datasets.read_dataset(bucket, [model.result("scored_lines.parquet")])
     reference = Reference.of(past["model_score"].to_numpy(), rules.hits(past, encoder), rules.ranking())
     lines = _scored(bucket, files, request.dataset.parts)
-    judgement = judge_by(lines, encoder, rules, reference, chosen.value, chosen.strategy)
+    judgement = judge_by(lines, encoder, rules, reference, request.model.threshold, chosen)
     flagged = _flagged(judgement, encoder, rules, request.model.endpoint_name)
     metrics = measure(judgement, flagged, encoder, request.dataset)
     report = report_data(request.run, request.upload.key, judgement.lines, flagged, metrics, past)
+    captured = capture(request, judgement, flagged)
+    datasets.write_dataset(captured, bucket, captured_key(request.started_at.date(), request.run))
     return _write(files, settings, judgement, flagged, metrics, report)
 
 
@@ -108,7 +111,7 @@ def _write(
     store.put(bucket, files.result("suspicious_lines.csv"), listed, "text/csv; charset=utf-8")
     store.put(bucket, files.result("report.html"), report_html(report), "text/html; charset=utf-8")
     store.put_json(bucket, files.result("metrics.json"), metrics.model_dump(mode="json"))
-    return Results(threshold=metrics.threshold.value, flagged=metrics.flagged, amount_at_stake=metrics.amount_at_stake)
+    return Results(threshold=metrics.threshold, flagged=metrics.flagged, amount_at_stake=metrics.amount_at_stake)
 
 
 def _scored(bucket: str, files: RunFiles, parts: list[str]) -> pd.DataFrame:

@@ -1,0 +1,48 @@
+"""What the live model said of each line, kept as one dataset of all runs: SQL, drift and verdicts read it."""
+
+import pandas as pd
+
+from suspicious_lines.judging import Judgement
+from suspicious_lines.lines import COLUMNS, FIELDS
+from suspicious_lines.messages import FlagRequest
+
+# The columns of the dataset's files, in this order: the table scored_lines in the Glue Data Catalog names the same.
+CAPTURED_COLUMNS = {
+    "run": "string",
+    "model_run": "string",
+    "inference_id": "string",
+    "line": "int64",
+    **{FIELDS[name]: "float64" if name in {"Minutes", "Fee", "Total"} else "string" for name in COLUMNS},
+    "repeats": "int64",
+    "model_score": "float64",
+    "score": "float64",
+    "threshold": "float64",
+    "suspicious": "bool",
+    "found_by": "string",
+    "rules": "string",
+    "field": "string",
+    "reason": "string",
+    "at_stake": "float64",
+}
+
+
+def inference_id(run: str, line: int) -> str:
+    """Names one answer of the model: what SageMaker's ground truth is keyed by."""
+    return f"{run}-{line}"
+
+
+def capture(request: FlagRequest, judgement: Judgement, flagged: pd.DataFrame) -> pd.DataFrame:
+    """All lines of a run in the columns of the dataset; what only flagged lines have is null elsewhere."""
+    told = flagged[["found_by", "field", "reason", "at_stake"]].reindex(judgement.lines.index)
+    rules = pd.Series("", index=judgement.lines.index)
+    for name, hit in judgement.hits.items():
+        rules = rules.where(~hit, rules + " " + name)
+    lines = judgement.lines.assign(
+        **told,
+        rules=rules.str.strip(),
+        run=request.run,
+        model_run=request.model.run,
+        inference_id=[inference_id(request.run, line) for line in judgement.lines["line"]],
+        threshold=request.model.threshold,
+    )
+    return lines[list(CAPTURED_COLUMNS)].astype(CAPTURED_COLUMNS)
