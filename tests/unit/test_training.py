@@ -10,7 +10,7 @@ from suspicious_lines.settings import TrainingSettings
 from suspicious_lines.training import image_uri, start_training, training_job
 
 REQUEST = TrainingRequest(
-    run="5fd423f0-9d47-447d-ad4a-eddc953dcf86_e70f4f7c-c1ab-4422-b995-bfe2e1a20fc5", feature_dim=24
+    run="5fd423f0-9d47-447d-ad4a-eddc953dcf86_e70f4f7c-c1ab-4422-b995-bfe2e1a20fc5", feature_dim=24, lines_judged=0
 )
 
 
