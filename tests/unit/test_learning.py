@@ -62,9 +62,7 @@ def put_live(threshold=4.0, trained=4.0, history=()):
 def test_the_latest_verdict_counts_whatever_the_order_of_the_files(given_, random):
     rows = pd.concat(
         [
-            judged(
-                [verdict], line=[line], review_run=f"review-{number:03d}", judged_at=f"2026-11-2{day}T00:00:00.000000"
-            )
+            judged([verdict], line=[line], review_run=f"review-{number:03d}", judged_at=f"2026-11-2{day}")
             for number, (verdict, line, day) in enumerate(given_)
         ],
         ignore_index=True,

@@ -50,7 +50,7 @@ def test_the_pages_own_file_is_read_whole():
     "body",
     [
         b"\xef\xbb\xbf" + file_of("run-1,5,Query,"),
-        b"LINE;".replace(b";", b",") + b"verdict,run\nn5,x,y\n".replace(b"n5,x,y", b" 5 , QUERY ,run-1"),
+        b"LINE,verdict,run\n 5 , QUERY ,run-1\n",
         b"Run,Reviewed By,Line,Verdict\nrun-1,somebody,5,query\n",
     ],
 )
@@ -104,7 +104,7 @@ def test_contradictions_are_refused_and_repeats_are_kept_once():
         (b"Run,Line,Note\nrun-1,5,\n", "line 1, column Verdict: the header lacks this column. Add: Verdict."),
         (
             b"Matter Number,Total\n1,2\n",
-            "there is no header. The first line must name the columns: Run, Line, Verdict.",
+            "there is no header. The first line must name the columns: Run, Line",
         ),
         (file_of(*(f"run-{number},5,query," for number in range(MOST_RUNS + 1))), "answers more than 100 runs"),
         (file_of(), "the file has no verdicts below its header"),
