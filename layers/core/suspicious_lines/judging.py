@@ -35,7 +35,7 @@ def judge(lines: pd.DataFrame, encoder: Encoder, rules: Rules, goal: Goal) -> Ju
 def judge_by(
     lines: pd.DataFrame, encoder: Encoder, rules: Rules, reference: Reference, value: float, chosen: ChosenThreshold
 ) -> Judgement:
-    """Judges new lines by `value`, measured against the lines that `chosen` was chosen on when the model was trained."""
+    """Judges new lines by `value`, measured against the lines that the model's threshold, `chosen`, was chosen on."""
     hits = rules.hits(lines, encoder)
     scored = _scored(lines, hits, reference)
     note = chosen.note if value == chosen.value else f"verdicts moved it from {chosen.value:.2f}"
