@@ -32,26 +32,26 @@ def flatten(root: Path) -> Template:
     outputs: dict[str, Any] = {}
     for name, (path, child, given) in children(root).items():
         del template["Resources"][name]
-        resources = _replaced(child["Resources"], given)
+        resources = replaced(child["Resources"], given)
         for resource in resources.values():
             for key in _PATHS:
                 if isinstance(uri := resource.get("Properties", {}).get(key), str):
                     resource["Properties"][key] = (path.parent / uri).resolve().relative_to(root).as_posix()
         assert not set(resources) & set(template["Resources"]), f"{path.name}: a logical id is there twice"
         template["Resources"] |= resources
-        conditions = _replaced(child.get("Conditions", {}), given)
+        conditions = replaced(child.get("Conditions", {}), given)
         template["Conditions"] |= conditions
         outputs |= {
-            f"{name}.Outputs.{key}": _replaced(output["Value"], given)
+            f"{name}.Outputs.{key}": replaced(output["Value"], given)
             for key, output in child.get("Outputs", {}).items()
         }
-    return _replaced(template, outputs)
+    return replaced(template, outputs)
 
 
-def _replaced(node: Any, given: dict[str, Any]) -> Any:
+def replaced(node: Any, given: dict[str, Any]) -> Any:
     """`node` with every reference to a name in `given` replaced by its value."""
     if isinstance(node, list):
-        return [_replaced(child, given) for child in node]
+        return [replaced(child, given) for child in node]
     if not isinstance(node, dict):
         return node
     if set(node) == {"Ref"} and node["Ref"] in given:
@@ -60,7 +60,7 @@ def _replaced(node: Any, given: dict[str, Any]) -> Any:
         return copy.deepcopy(given[name])
     if set(node) == {"Fn::Sub"} and isinstance(node["Fn::Sub"], str):
         return {"Fn::Sub": _SUB_REFERENCE.sub(lambda match: _inline(match, given), node["Fn::Sub"])}
-    return {key: _replaced(value, given) for key, value in node.items()}
+    return {key: replaced(value, given) for key, value in node.items()}
 
 
 def _inline(match: re.Match[str], given: dict[str, Any]) -> str:
