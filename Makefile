@@ -58,9 +58,9 @@ check-requirements: $(UV) ## Check that the layers' requirements.txt agree with 
 	@for layer in base core data; do diff -u layers/$$layer/requirements.txt .venv-tools/layers/$$layer/requirements.txt \
 	  || { echo 'layers/ and uv.lock disagree: run "make requirements"' >&2; exit 1; }; done
 
-check-template: $(DEV) $(SAM_ENV) ## Check template.yaml with cfn-lint and SAM
-	$(BIN)/cfn-lint template.yaml
-	$(SAM) validate --lint
+check-template: $(DEV) $(SAM_ENV) ## Check template.yaml and stacks/ with cfn-lint and SAM
+	$(BIN)/cfn-lint template.yaml $(wildcard stacks/*.yaml)
+	@for template in template.yaml $(wildcard stacks/*.yaml); do $(SAM) validate --lint --template $$template; done
 
 check-machines: ## Check statemachine/ with asl-validator, where npm is installed
 	@if command -v npm >/dev/null; then \

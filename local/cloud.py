@@ -171,11 +171,15 @@ class Cloud:
         own = self._endpoints()
         del own["PYTHONUNBUFFERED"]
         functions = {}
-        lambdas = self.client("lambda")
-        for resource in self.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]:
-            if resource["ResourceType"] == "AWS::Lambda::Function":
-                config = lambdas.get_function_configuration(FunctionName=resource["PhysicalResourceId"])
-                functions[resource["LogicalResourceId"]] = config.get("Environment", {}).get("Variables", {}) | own
+        lambdas, cloudformation = self.client("lambda"), self.client("cloudformation")
+        stacks = [STACK]
+        while stacks:
+            for resource in cloudformation.describe_stack_resources(StackName=stacks.pop())["StackResources"]:
+                if resource["ResourceType"] == "AWS::CloudFormation::Stack":
+                    stacks.append(resource["PhysicalResourceId"])
+                elif resource["ResourceType"] == "AWS::Lambda::Function":
+                    config = lambdas.get_function_configuration(FunctionName=resource["PhysicalResourceId"])
+                    functions[resource["LogicalResourceId"]] = config.get("Environment", {}).get("Variables", {}) | own
         (self._home / "env.json").write_text(json.dumps(functions, indent=2) + "\n")
 
 

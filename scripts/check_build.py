@@ -54,6 +54,11 @@ def read_built_stack(build: Path) -> tuple[dict[str, Path], dict[str, list[str]]
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::Serverless::LayerVersion":
             layers[name] = build / properties["ContentUri"]
+        elif resource["Type"] == "AWS::Serverless::Application":
+            # A nested stack calls the layers that it is given as the root does.
+            _, nested_attached, nested_functions = read_built_stack((build / properties["Location"]).parent)
+            attached |= nested_attached
+            functions |= nested_functions
         elif resource["Type"] == "AWS::Serverless::Function":
             functions[name] = build / properties["CodeUri"]
             # SAM appends a function's own layers to the shared ones.

@@ -17,7 +17,7 @@ fi
 if docker info >/dev/null 2>&1; then
     make --quiet .venv-sam/.synced
     built=.aws-sam/build/template.yaml
-    if [ ! -f $built ] || [ -n "$(find template.yaml functions layers -name __pycache__ -prune -o -type f -newer $built -print -quit)" ]; then
+    if [ ! -f $built ] || [ -n "$(find template.yaml stacks functions layers -name __pycache__ -prune -o -type f -newer $built -print -quit)" ]; then
         make build
     fi
     exec .venv-sam/bin/python scripts/sam_local_invoke.py "$function" "$event" "$@"

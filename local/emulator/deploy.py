@@ -8,7 +8,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import boto3
 from botocore.exceptions import ClientError
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip archive can tell: the same files make the same archive
@@ -16,6 +19,7 @@ _SKIPPED = {"__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache"}
 # Layers of packages from PyPI. The functions here find those packages in the project's own environment.
 _THIRD_PARTY = {"BaseLayer", "DataLayer"}
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+_REGION = "us-east-1"
 _SECONDS = 120
 
 
@@ -68,8 +72,8 @@ def package(template: Path, bucket: str, upload: Any) -> dict[str, Any]:
 
     `upload(body, suffix)` stores bytes in the bucket and returns their key.
     """
-    document = yaml_parse(template.read_text())
     folder = template.resolve().parent
+    document = yaml_parse(template.read_text())
     shared = (document.get("Globals") or {}).get("Function") or {}
     shared_code = shared.pop("CodeUri", None)
     for name, resource in document["Resources"].items():
@@ -90,7 +94,19 @@ def package(template: Path, bucket: str, upload: Any) -> dict[str, Any]:
         elif kind == "AWS::StepFunctions::StateMachine" and isinstance(properties.get("DefinitionS3Location"), str):
             key = upload(_definition(folder / properties["DefinitionS3Location"]), ".json")
             properties["DefinitionS3Location"] = {"Bucket": bucket, "Key": key}
+        elif kind == "AWS::Serverless::Application" and isinstance(properties.get("Location"), str):
+            child = _translated(package(folder / properties["Location"], bucket, upload))
+            key = upload(json.dumps(child).encode(), ".template")
+            properties["Location"] = f"https://s3.amazonaws.com/{bucket}/{key}"
     return document
+
+
+def _translated(document: dict[str, Any]) -> dict[str, Any]:
+    """What SAM's transform makes of a nested stack's template: the embedded AWS transforms the root's only."""
+    translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=boto3.Session(region_name=_REGION))
+    translated = translator.translate(sam_template=document, parameter_values={})
+    translated.pop("Transform", None)
+    return translated
 
 
 def _definition(path: Path) -> bytes:

@@ -98,6 +98,7 @@ _SUBJECT_LIMIT = 100  # characters; https://docs.aws.amazon.com/sns/latest/api/A
 _STUB_TYPES = (
     "AWS::ApplicationAutoScaling::ScalableTarget",
     "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::Athena::NamedQuery",
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::AnomalyDetector",
     "AWS::CloudWatch::CompositeAlarm",

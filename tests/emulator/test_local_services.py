@@ -164,6 +164,36 @@ def test_new_code_is_deployed(cloud, tmp_path):
     assert version() == 2
 
 
+def test_a_nested_stack_runs(cloud):
+    sfn, machine = cloud.client("stepfunctions"), cloud.outputs["NestedStateMachineArn"]
+    assert machine.endswith("stateMachine:suspicious-lines-nested")
+    arn = sfn.start_execution(stateMachineArn=machine, input=json.dumps({"do": "environment"}))["executionArn"]
+    deadline = time.monotonic() + 20
+    while (found := sfn.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert json.loads(found["output"])["LABEL"] == "nested"
+    environment = json.loads((cloud.outbox.parent / "env.json").read_text())
+    assert environment["NestedActFunction"]["LABEL"] == "nested"
+    tables = cloud.client("glue").get_tables(DatabaseName="nested")["TableList"]
+    assert [table["Name"] for table in tables] == ["lines"]
+
+
+def test_a_failing_nested_stack_says_why(cloud, tmp_path):
+    (tmp_path / "child.yaml").write_text(
+        "Transform: AWS::Serverless-2016-10-31\nResources:\n  Machine:\n    Type: AWS::StepFunctions::StateMachine\n"
+        "    Properties:\n      RoleArn: arn:aws:iam::000000000000:role/r\n"
+        "      DefinitionS3Location: {Bucket: nowhere, Key: nothing}\n"
+    )
+    template = tmp_path / "template.yaml"
+    template.write_text(
+        "Transform: AWS::Serverless-2016-10-31\nResources:\n  Child:\n    Type: AWS::Serverless::Application\n"
+        "    Properties: {Location: child.yaml}\n"
+    )
+    with pytest.raises(DeployError, match=r"(?s)AWS::CloudFormation::Stack Child:.*nowhere"):
+        deploy(template, "failing-parent", {}, cloud.client("s3"), cloud.client("cloudformation"))
+
+
 def test_a_failing_stack_says_why(cloud, tmp_path):
     template = tmp_path / "template.yaml"
     template.write_text(

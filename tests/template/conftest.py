@@ -1,4 +1,4 @@
-"""What the template tests look at: template.yaml as written and as SAM translates it, and the state machines."""
+"""What the template tests look at: the templates as written and as SAM translates them, and the state machines."""
 
 import copy
 import json
@@ -8,10 +8,10 @@ from typing import Any
 import aws_xray_sdk.core  # noqa: F401 (opens a datagram socket when first imported: before sockets are off)
 import boto3
 import pytest
+from flatten import flatten
 from pytest_socket import disable_socket
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
-from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,8 +31,8 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def template(root: Path) -> dict[str, Any]:
-    """template.yaml as written, with !Ref and !Sub in their long form."""
-    return yaml_parse((root / "template.yaml").read_text())
+    """template.yaml and stacks/*.yaml as written and as one, with !Ref and !Sub in their long form."""
+    return flatten(root)
 
 
 @pytest.fixture(scope="session")

@@ -116,7 +116,7 @@ def test_nothing_that_is_deployed_knows_the_local_world(root: Path) -> None:
     paths = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     found = [
         f"{path.relative_to(root)}:{number}: {line.strip()}"
-        for path in [*paths, root / "template.yaml"]
+        for path in [*paths, root / "template.yaml", *root.glob("stacks/*.yaml")]
         for number, line in enumerate(path.read_text().splitlines(), start=1)
         if LOCAL_WORLD.search(line) or re.match(r"\s*(from|import) (local|tests|benchmarks)\b", line)
     ]

@@ -31,6 +31,6 @@ def test_every_function_and_file_named_exists():
 def test_names_are_those_of_the_template_and_the_machines():
     named = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", README))
     assert {"ThresholdStrategy", "ReviewBudget", "ModelsKept", "ReviewersEmail"} <= named
-    files = [ROOT / "template.yaml", *ROOT.glob("statemachine/*.asl.json")]
+    files = [ROOT / "template.yaml", *ROOT.glob("stacks/*.yaml"), *ROOT.glob("statemachine/*.asl.json")]
     known = set(re.findall(r"^\s*\"?(\w+)\"?:", "\n".join(file.read_text() for file in files), re.MULTILINE))
     assert named - known == set()

@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 from cfnlint.api import lint
+from flatten import children, replaced
+from samtranslator.yaml_helper import yaml_parse
 
+ROOT = Path(__file__).parents[2]
+TEMPLATES = [ROOT / "template.yaml", *sorted(ROOT.glob("stacks/*.yaml"))]
 Resources = dict[str, dict[str, Any]]
 
 
@@ -17,10 +21,26 @@ def resources_of(stack: dict[str, Any], kind: str) -> Resources:
     return found
 
 
-def test_cfn_lint_accepts_the_template(root: Path) -> None:
-    matches = lint((root / "template.yaml").read_text(), regions=["us-east-1", "eu-west-1"])
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_cfn_lint_accepts_the_template(path: Path) -> None:
+    matches = lint(path.read_text(), regions=["us-east-1", "eu-west-1"])
 
     assert [str(match) for match in matches] == []
+
+
+def test_nested_stacks_are_short_and_given_all_that_they_use(root: Path) -> None:
+    shared = yaml_parse((root / "template.yaml").read_text()).get("Globals")
+    nested = children(root)
+    assert {path for path, _, _ in nested.values()} == set(root.glob("stacks/*.yaml"))
+    for path, child, given in nested.values():
+        text = path.read_text()
+        assert len(text.splitlines()) <= 400, path.name
+        assert set(child["Parameters"]) == set(given), f"{path.name}: parameters declared and given"
+        unused = [name for name in child["Parameters"] if not re.search(rf"(!Ref |\$\{{){name}\b", text)]
+        assert unused == [], path.name
+        assert "AWS::StackName" not in text, f"{path.name}: things are named after the root stack"
+        own = replaced(child.get("Globals", shared), given)
+        assert own == shared, f"{path.name}: Globals are those of template.yaml"
 
 
 def test_sam_translates_the_template(translated: dict[str, Any]) -> None:

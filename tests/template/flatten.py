@@ -1,0 +1,77 @@
+"""template.yaml and the nested stacks under stacks/ as if they were one template, so that every rule holds in all."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+from samtranslator.yaml_helper import yaml_parse
+
+Template = dict[str, Any]
+APPLICATION = "AWS::Serverless::Application"
+_SUB_REFERENCE = re.compile(r"\$\{([\w.:]+)\}")
+# Folders and files: in a nested template they are relative to that file.
+_PATHS = ("CodeUri", "DefinitionUri", "ContentUri")
+
+
+def children(root: Path) -> dict[str, tuple[Path, Template, dict[str, Any]]]:
+    """Logical id -> file, template and given parameters of each nested stack."""
+    template = yaml_parse((root / "template.yaml").read_text())
+    found = {}
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == APPLICATION:
+            properties = resource["Properties"]
+            path = root / properties["Location"]
+            found[name] = (path, yaml_parse(path.read_text()), properties["Parameters"])
+    return found
+
+
+def flatten(root: Path) -> Template:
+    """The parameters of a nested stack are replaced by what it is given, its outputs by what they are."""
+    template = yaml_parse((root / "template.yaml").read_text())
+    outputs: dict[str, Any] = {}
+    for name, (path, child, given) in children(root).items():
+        del template["Resources"][name]
+        resources = replaced(child["Resources"], given)
+        for resource in resources.values():
+            for key in _PATHS:
+                if isinstance(uri := resource.get("Properties", {}).get(key), str):
+                    resource["Properties"][key] = (path.parent / uri).resolve().relative_to(root).as_posix()
+        assert not set(resources) & set(template["Resources"]), f"{path.name}: a logical id is there twice"
+        template["Resources"] |= resources
+        conditions = replaced(child.get("Conditions", {}), given)
+        template["Conditions"] |= conditions
+        outputs |= {
+            f"{name}.Outputs.{key}": replaced(output["Value"], given)
+            for key, output in child.get("Outputs", {}).items()
+        }
+    return replaced(template, outputs)
+
+
+def replaced(node: Any, given: dict[str, Any]) -> Any:
+    """`node` with every reference to a name in `given` replaced by its value."""
+    if isinstance(node, list):
+        return [replaced(child, given) for child in node]
+    if not isinstance(node, dict):
+        return node
+    if set(node) == {"Ref"} and node["Ref"] in given:
+        return copy.deepcopy(given[node["Ref"]])
+    if set(node) == {"Fn::GetAtt"} and (name := ".".join(node["Fn::GetAtt"])) in given:
+        return copy.deepcopy(given[name])
+    if set(node) == {"Fn::Sub"} and isinstance(node["Fn::Sub"], str):
+        return {"Fn::Sub": _SUB_REFERENCE.sub(lambda match: _inline(match, given), node["Fn::Sub"])}
+    return {key: replaced(value, given) for key, value in node.items()}
+
+
+def _inline(match: re.Match[str], given: dict[str, Any]) -> str:
+    """What stands in a !Sub for a reference to a name in `given`."""
+    if match[1] not in given:
+        return match[0]
+    value = given[match[1]]
+    if not isinstance(value, dict):
+        return str(value)
+    if "Ref" in value:
+        return f"${{{value['Ref']}}}"
+    if "Fn::GetAtt" in value:
+        return f"${{{'.'.join(value['Fn::GetAtt'])}}}"
+    return value["Fn::Sub"]
