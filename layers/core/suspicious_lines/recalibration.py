@@ -27,11 +27,11 @@ def recalibrate(
         if not found:
             return None, None
         live, etag = LiveModel.model_validate_json(found[0]), found[1]
+        trained = store.get_json(bucket, RunFiles(live.run).result("metrics.json"))["threshold"]["value"]
         if done := next((change for change in live.history if change.review_run == review_run), None):
-            return live, _told(live, done)
+            return live, _told(live, done, trained)
         evidence = since_last_change(flagged_by(judged, live), live)
         is_error = evidence["is_error"].to_numpy(bool)
-        trained = store.get_json(bucket, RunFiles(live.run).result("metrics.json"))["threshold"]["value"]
         value = better_threshold(evidence["score"].to_numpy(), is_error, live.threshold, trained, floor, fewest)
         if value == live.threshold:
             return live, None
@@ -58,8 +58,8 @@ def _change(live: LiveModel, review_run: str, value: float, found: Precision, fl
     )
 
 
-def _told(live: LiveModel, done: ModelChange) -> Recalibration:
-    """The move that an earlier try made: what the model had before is what the change before it left."""
+def _told(live: LiveModel, done: ModelChange, trained: float) -> Recalibration:
+    """The move that an earlier try made: what the model had before is what the change before it left, or the training."""
     earlier = live.history[live.history.index(done) + 1 :]
-    before = earlier[0].threshold if earlier else done.threshold
+    before = earlier[0].threshold if earlier else trained
     return Recalibration(model_run=done.run, before=before, after=done.threshold, reason=done.reason)
