@@ -59,7 +59,7 @@ def _change(live: LiveModel, review_run: str, value: float, found: Precision, fl
 
 
 def _told(live: LiveModel, done: ModelChange, trained: float) -> Recalibration:
-    """The move that an earlier try made: what the model had before is what the change before it left, or the training."""
+    """The move that an earlier try made: before it stood what the change before left, or training."""
     earlier = live.history[live.history.index(done) + 1 :]
     before = earlier[0].threshold if earlier else trained
     return Recalibration(model_run=done.run, before=before, after=done.threshold, reason=done.reason)
