@@ -160,7 +160,8 @@ def test_uploads_start_a_workflow(translated: dict[str, Any]) -> None:
         assert pattern["detail-type"] == ["Object Created"]
         assert pattern["detail"]["bucket"]["name"], "any bucket of the account would start the workflow"
         for key in pattern["detail"]["object"]["key"]:
-            assert re.fullmatch(r"(incoming|invoices)/\*\.(csv|txt)", key["wildcard"], re.IGNORECASE), key
+            wanted = r"(incoming|invoices)/\*\.(csv|txt)|verdicts/\*\.csv"
+            assert re.fullmatch(wanted, key["wildcard"], re.IGNORECASE), key
 
 
 def test_state_machines_log_and_trace(translated: dict[str, Any]) -> None:

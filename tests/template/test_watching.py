@@ -131,7 +131,8 @@ def test_every_state_machine_is_watched(template: Template) -> None:
 
 
 def test_a_slow_run_is_told_of_before_it_is_stopped(template: Template, root: Path) -> None:
-    for parameter, machine in (("SlowTrainingMinutes", "train"), ("SlowScoringMinutes", "score")):
+    slow = {"SlowTrainingMinutes": "train", "SlowScoringMinutes": "score", "SlowReviewMinutes": "review"}
+    for parameter, machine in slow.items():
         seconds = json.loads((root / "statemachine" / f"{machine}.asl.json").read_text())["TimeoutSeconds"]
         assert template["Parameters"][parameter]["MaxValue"] * 60 < seconds
         assert f"{seconds // 60} minutes" in template["Parameters"][parameter]["Description"]

@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "REVIEW_BUDGET": "200",
     "PRECISION_FLOOR": "0.9",
     "F_BETA": "1",
+    "RECALIBRATION_VERDICTS": "50",
     "SPREADSHEET_BOM": "false",
     "NOTIFY_BY_FIRM": "false",
     "MODELS_KEPT": "2",

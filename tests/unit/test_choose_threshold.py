@@ -19,6 +19,21 @@ from suspicious_lines.rules import Rules
 UPLOAD = {"bucket": BUCKET, "key": "incoming/x.csv", "etag": "e", "size": 1}
 
 
+ACCEPTED = {
+    "name": "known",
+    "firm_name": "Specimen LLP",
+    "resource": "Junior",
+    "activity": "Attend Court",
+    "field": "minutes",
+    "at_stake_up_to": 1e6,
+}
+
+
+def accept(**change) -> None:
+    document = json.dumps({"suppressions": [ACCEPTED | change]})
+    store.put(BUCKET, "config/suppressions.json", document, "application/json")
+
+
 def forest(body: bytes) -> bytes:
     """Stands in for the endpoint: a line's score is the sum of its features."""
     rows = [line.split(b",") for line in body.splitlines()]
@@ -30,7 +45,7 @@ def choose(cloud, load_handler, context, monkeypatch):
     """Writes what the states before have written, chooses the threshold, and returns (answer, metrics, listed)."""
     monkeypatch.setattr(results, "sender", lambda endpoint_name: forest)
 
-    def run(frame, score=forest, **environment):
+    def run(frame, score=forest, judged=None, **environment):
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         encoder = Encoder.fit(frame)
@@ -41,6 +56,8 @@ def choose(cloud, load_handler, context, monkeypatch):
             "validation/part-00001": frame.iloc[half:],
             "planted/part-00000": plant(frame, seed=1),
         }
+        if judged is not None:
+            parts["judged/part-00000"] = judged
         for part, lines in parts.items():
             table = pa.Table.from_pandas(lines, preserve_index=False)
             datasets.write_part(table, BUCKET, f"runs/run/lines/{part}.parquet")
@@ -235,3 +252,62 @@ def test_every_line_is_captured_with_what_the_model_said_of_it(flag):
         str(line.line): (line.reason, line.rules) for line in flagged.itertuples()
     }
     assert captured.loc[~captured["suspicious"], ["field", "reason", "found_by", "at_stake"]].isna().all(axis=None)
+
+
+def test_suppressed_lines_are_counted_and_kept_but_not_listed(flag):
+    run, trained, listed = flag
+    accept()
+    _, metrics, again = run(trained.threshold.value)
+    hidden = [row for row in listed if (row["Resource"], row["Activity"]) == ("Junior", "Attend Court")]
+    assert hidden
+    assert [row["Line"] for row in again] == [row["Line"] for row in listed if row not in hidden]
+    assert metrics.suppressed == {"known": len(hidden)}
+    assert metrics.flagged == len(again) == sum(found.lines for found in metrics.found_by.values())
+    assert metrics.confusion.tp + metrics.confusion.fp == len(listed)  # the threshold's flags, listed or not
+    for key in ("scored/dt=2026-11-24/new.parquet", "runs/new/results/scored_lines.parquet"):
+        kept = datasets.read_dataset(BUCKET, [key])
+        named = kept[kept["suppressed_by"].notna()]
+        assert set(named["line"]) == {int(row["Line"]) for row in hidden}
+        assert set(named["suppressed_by"]) == {"known"}
+        assert not named["suspicious"].any()
+        assert kept.loc[kept["suspicious"], "suppressed_by"].isna().all()
+    captured = datasets.read_dataset(BUCKET, ["scored/dt=2026-11-24/new.parquet"])
+    assert captured.loc[captured["suppressed_by"].notna(), ["field", "reason", "at_stake"]].notna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"at_stake_up_to": 0.5}, {"until": "2026-11-01"}, {"matter_type": "Securities"}, {"field": "fee"}],
+)
+def test_a_suppression_hides_nothing_above_its_cap_after_its_day_or_off_its_pattern(flag, change):
+    run, trained, listed = flag
+    accept(**change)
+    _, metrics, again = run(trained.threshold.value)
+    assert (again, metrics.suppressed) == (listed, {})
+
+
+def test_suppressions_hold_in_training_too_and_a_wrong_file_is_told(choose):
+    _, before, _ = choose(lines_frame(400))
+    accept()
+    _, after, listed = choose(lines_frame(400))
+    assert after.threshold == before.threshold
+    assert after.flagged == len(listed) == before.flagged - after.suppressed["known"]
+    store.put(BUCKET, "config/suppressions.json", json.dumps({"suppressions": [ACCEPTED, ACCEPTED]}), "text/json")
+    with pytest.raises(SettingsError, match=r"config/suppressions\.json is wrong.*same name"):
+        choose(lines_frame(40))
+
+
+def test_judged_lines_are_labels_for_the_strategies_that_need_them_and_nothing_else(choose):
+    frame = lines_frame(400, labelled=False)
+    judged = lines_frame(400, seed=5)
+    judged = judged[judged["error"].to_numpy(bool)]
+    _, plain, _ = choose(frame)
+    assert plain.threshold.strategy == "budget"
+    _, metrics, _ = choose(frame, judged=judged)
+    assert (metrics.threshold.strategy, metrics.threshold.note) == ("error-median", None)
+    assert (metrics.labelled, metrics.held_out, metrics.confusion) == (0, None, None)
+    assert metrics.lines_validation == 400
+    for strategy in ("budget", "sigma"):
+        _, without, listed = choose(frame, THRESHOLD_STRATEGY=strategy)
+        _, given, again = choose(frame, judged=judged, THRESHOLD_STRATEGY=strategy)
+        assert (given.threshold, again) == (without.threshold, listed)

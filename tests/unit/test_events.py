@@ -16,7 +16,9 @@ MACHINES = [json.loads(path.read_text())["States"] for path in sorted(ROOT.glob(
 def states_of(function: str) -> list[dict]:
     """The states of all the machines that call a function."""
     name = "".join(word.capitalize() for word in function.split("_"))
-    states = [machine | machine["ScoreParts"]["ItemProcessor"]["States"] for machine in MACHINES]
+    states = [
+        machine | machine.get("ScoreParts", {}).get("ItemProcessor", {}).get("States", {}) for machine in MACHINES
+    ]
     return [machine[name] for machine in states if name in machine]
 
 

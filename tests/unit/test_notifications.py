@@ -21,6 +21,7 @@ METRICS = {
         "recall_interval": [0.38, 0.62],
         "f1": 0.6,
     },
+    "suppressed": {},
     "self_test": {"minutes": {"planted": 50, "caught": 40}, "fee": {"planted": 50, "caught": 48}},
 }
 UPLOAD = {"bucket": BUCKET, "key": "incoming/activities.csv", "etag": "e", "size": 1}

@@ -1,3 +1,5 @@
+import json
+
 import boto3
 import pytest
 from botocore.stub import Stubber
@@ -10,7 +12,7 @@ from suspicious_lines.settings import TrainingSettings
 from suspicious_lines.training import image_uri, start_training, training_job
 
 REQUEST = TrainingRequest(
-    run="5fd423f0-9d47-447d-ad4a-eddc953dcf86_e70f4f7c-c1ab-4422-b995-bfe2e1a20fc5", feature_dim=24
+    run="5fd423f0-9d47-447d-ad4a-eddc953dcf86_e70f4f7c-c1ab-4422-b995-bfe2e1a20fc5", feature_dim=24, lines_judged=0
 )
 
 
@@ -32,6 +34,18 @@ def test_the_job_reads_the_run_and_satisfies_sagemakers_model(sagemaker):
     assert start_training(REQUEST, settings) == Training(job_name=job["TrainingJobName"], poll_seconds=20)
     assert job["HyperParameters"] == {"feature_dim": "24", "num_trees": "100", "num_samples_per_tree": "256"}
     assert job["AlgorithmSpecification"]["TrainingImage"].endswith("us-east-1.amazonaws.com/randomcutforest:1")
+
+
+def test_judged_lines_make_a_test_channel_as_the_algorithm_documents_it(sagemaker):
+    settings = TrainingSettings.from_environment()
+    job = training_job(REQUEST.model_copy(update={"lines_judged": 3}), settings)
+    train, test = job["InputDataConfig"]
+    assert [train] == training_job(REQUEST, settings)["InputDataConfig"]
+    assert (test["ChannelName"], test["ContentType"]) == ("test", "text/csv;label_size=1")
+    source = test["DataSource"]["S3DataSource"]
+    assert source["S3DataDistributionType"] == "FullyReplicated"
+    assert source["S3Uri"].endswith(f"/runs/{REQUEST.run}/features/test/")
+    assert json.loads(job["HyperParameters"]["eval_metrics"]) == ["accuracy", "precision_recall_fscore"]
 
 
 def test_a_second_start_finds_the_first(sagemaker):

@@ -16,6 +16,7 @@ PARAMETERS = {
     "PollSeconds": "1",
     "LinesPerPart": "100",
     "ReviewBudget": "7",
+    "RecalibrationVerdicts": "3",
     "NumTrees": "50",
     "ReviewersEmail": "reviewers@example.com",
     "OperatorsEmail": "operators@example.com",
@@ -42,6 +43,7 @@ class Workflow:
         self.bucket = cloud.outputs["DataBucketName"]
         self.machine = cloud.outputs["TrainStateMachineArn"]
         self.score_machine = cloud.outputs["ScoreStateMachineArn"]
+        self.review_machine = cloud.outputs["ReviewStateMachineArn"]
         self.s3, self.sfn, self.sagemaker = (cloud.client(name) for name in ("s3", "stepfunctions", "sagemaker"))
 
     def upload(self, body: bytes, key: str = "incoming/activities.csv") -> str:
@@ -67,9 +69,9 @@ class Workflow:
         raise AssertionError("the upload started no execution")
 
     def executions(self) -> list[dict]:
-        """Of both machines, the newest first."""
+        """Of all machines, the newest first."""
         executions = []
-        for machine in (self.machine, self.score_machine):
+        for machine in (self.machine, self.score_machine, self.review_machine):
             for page in self.sfn.get_paginator("list_executions").paginate(stateMachineArn=machine):
                 executions += page["executions"]
         return sorted(executions, key=lambda execution: execution["startDate"], reverse=True)
@@ -134,6 +136,12 @@ class Workflow:
         for name in hosted["models"]:
             self.sagemaker.delete_model(ModelName=name)
 
+    def forget_verdicts(self) -> None:
+        """Nothing was judged, and nothing accepted as fine."""
+        for prefix in ("judged/", "config/suppressions.json"):
+            for found in self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", []):
+                self.s3.delete_object(Bucket=self.bucket, Key=found["Key"])
+
     def claims(self) -> set[str]:
         table = self.cloud.outputs["ClaimTableName"]
         return {item["run"]["S"] for item in self.cloud.client("dynamodb").scan(TableName=table)["Items"]}
@@ -185,6 +193,14 @@ def workflow(_workflow):
 @pytest.fixture
 def no_model(workflow):
     workflow.forget_models()
+
+
+@pytest.fixture
+def no_verdicts(workflow):
+    """Before a test, so that it counts its own only; and after it, for judged lines change the next training."""
+    workflow.forget_verdicts()
+    yield
+    workflow.forget_verdicts()
 
 
 @pytest.fixture(scope="session")

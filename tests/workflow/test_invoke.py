@@ -26,6 +26,9 @@ IN_ORDER = [
     "flag_lines",
     "park_upload",
     "write_receipt",
+    "read_verdicts",
+    "learn_from_verdicts",
+    "notify_of_review",
     "report_failure",
 ]
 
@@ -47,7 +50,7 @@ def invoke(workflow, tmp_path):
     return run
 
 
-def test_the_events_replay_the_workflow_function_by_function(workflow, invoke):
+def test_the_events_replay_the_workflow_function_by_function(workflow, no_verdicts, invoke):
     assert sorted(IN_ORDER) == sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
     body = generate(lines=1_500).to_csv(index=False).encode()
     earlier = workflow.drop(body)  # the upload that the events speak of, and an execution whose history they can read
@@ -64,6 +67,8 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, invoke):
             changes["execution_arn"] = earlier.arn
         if function == "report_failure":
             changes["executionArn"] = earlier.arn
+        if function == "read_verdicts":
+            _drop_verdicts(workflow)
         if function == "start_training":
             changes["feature_dim"] = dataset["feature_dim"]
         for part in dataset["parts"] if function == "score_lines" else [None]:
@@ -82,8 +87,18 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, invoke):
             _until(partial(_endpoint_is_ready, workflow, answer["endpoint_name"]))
         if function == "write_receipt":
             assert (answer["status"], answer["run"]) == ("SUCCEEDED", "example")
+        if function == "learn_from_verdicts":
+            assert answer["precision"] == 1
     assert workflow.live() == "example"
     assert "example" not in workflow.claims()
+
+
+def _drop_verdicts(workflow) -> None:
+    """The verdict that the events speak of: the worst line of the run `example` was rightly listed."""
+    place = {"Bucket": workflow.bucket, "Key": "runs/example/results/suspicious_lines.csv"}
+    listed = workflow.s3.get_object(**place)["Body"].read().decode().splitlines()
+    body = f"Run,Line,Verdict,Note\r\nexample,{listed[1].split(',')[0]},query,\r\n"
+    workflow.s3.put_object(Bucket=workflow.bucket, Key="verdicts/verdicts-example.csv", Body=body)
 
 
 def _job_is_done(workflow, name: str) -> bool:

@@ -23,6 +23,7 @@ CAPTURED_COLUMNS = {
     "field": "string",
     "reason": "string",
     "at_stake": "float64",
+    "suppressed_by": "string",
 }
 
 
@@ -31,9 +32,10 @@ def inference_id(run: str, line: int) -> str:
     return f"{run}-{line}"
 
 
-def capture(request: FlagRequest, judgement: Judgement, flagged: pd.DataFrame) -> pd.DataFrame:
-    """All lines of a run in the columns of the dataset; what only flagged lines have is null elsewhere."""
-    told = flagged[["found_by", "field", "reason", "at_stake"]].reindex(judgement.lines.index)
+def capture(request: FlagRequest, judgement: Judgement, explained: pd.DataFrame) -> pd.DataFrame:
+    """All lines of a run in the columns of the dataset; what only flagged lines have, listed or suppressed, is null
+    elsewhere."""
+    told = explained[["found_by", "field", "reason", "at_stake"]].reindex(judgement.lines.index)
     rules = pd.Series("", index=judgement.lines.index)
     for name, hit in judgement.hits.items():
         rules = rules.where(~hit, rules + " " + name)

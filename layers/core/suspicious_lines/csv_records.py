@@ -1,8 +1,8 @@
-"""Reads a CSV of invoice lines: its records, its header, and the columns that are ours."""
+"""Reads a CSV: its records, its header, and the columns that are ours; those of invoice lines in `chunks`."""
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from suspicious_lines.checking import (
     COLUMNS,
@@ -31,10 +31,10 @@ def chunks(text: io.TextIOWrapper, key: str, refused: list[Refusal]) -> Iterator
         InvalidUploadError: the header is not one.
     """
     csv.field_size_limit(MOST_CELL_CHARACTERS)
-    records = _Records(text)
-    header = _read_header(records, key)
+    records = Records(text, _holds_a_line)
+    header = read_header(records, key, COLUMNS, COLUMNS[:-1])
     names = {name: name for name in header if name in COLUMNS}
-    for lines, cells in columns(_batches(records, len(header), refused), header, names):
+    for lines, cells in columns(batches(records, len(header), refused), header, names):
         yield Chunk(
             lines,
             cells,
@@ -49,15 +49,20 @@ def chunks(text: io.TextIOWrapper, key: str, refused: list[Refusal]) -> Iterator
 COMMAS_OF_A_LINE = 5
 
 
-class _Records:
+def _holds_a_line(cell: str) -> bool:
+    return "\n" in cell and cell.count(",") >= COMMAS_OF_A_LINE
+
+
+class Records:
     """The file's records, in batches where it is sound and one by one where it is not.
 
-    A quote that is never closed would swallow the lines after it, to the end or to the next stray quote: such a record
-    gives up its first line only, and the others are read again.
+    A quote that is never closed would swallow the lines after it, to the end or to the next stray quote: such a record,
+    known by a cell of which `holds_a_line` is true, gives up its first line only, and the others are read again.
     """
 
-    def __init__(self, text: io.TextIOWrapper) -> None:
+    def __init__(self, text: io.TextIOWrapper, holds_a_line: Callable[[str], bool]) -> None:
         self._text = text
+        self._holds_a_line = holds_a_line
         self._pending: list[str] = []  # physical lines that were taken from the text but belong to no record yet
         self._number = 1  # of the first pending line
 
@@ -97,7 +102,7 @@ class _Records:
             return number, _csv_reason(str(error))
         if cells is None:
             return None
-        if taken > 1 and any("\n" in cell and cell.count(",") >= COMMAS_OF_A_LINE for cell in cells):
+        if taken > 1 and any(map(self._holds_a_line, cells)):
             self._drop(1)
             return number, _csv_reason("")
         reason = next(filter(None, map(_unreadable, self._pending[:taken])), "")
@@ -115,7 +120,7 @@ class _Records:
         del self._pending[:count]
 
 
-def _batches(records: _Records, width: int, refused: list[Refusal]) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
+def batches(records: Records, width: int, refused: list[Refusal]) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
     """Batches of records of the header's width; the others go to `refused`. Blank ones are no lines."""
     while True:
         numbers, rows = records.batch()
@@ -153,27 +158,31 @@ def _csv_reason(error: str) -> str:
     return "has a quote in the wrong place, or one that is never closed"
 
 
-def _read_header(records: _Records, key: str) -> list[str]:
-    """The header's names, ours where they are ours whatever their case and spaces. Other columns stay unread."""
+def read_header(records: Records, key: str, names: Sequence[str], needed: Sequence[str]) -> list[str]:
+    """The header's names: those of `names` whatever their case and spaces. Other columns stay unread.
+
+    Raises:
+        InvalidUploadError: there is no header, it lacks a column that is `needed`, or names one twice.
+    """
     number, cells = next(
         ((number, cells) for number, cells in iter(records.record, None) if isinstance(cells, str) or any(cells)),
         (1, []),
     )
     if isinstance(cells, str):
         raise InvalidUploadError(key, f"the header {cells}", SAVE_AS, number)
-    ours = {_plain(name): name for name in COLUMNS}
+    ours = {_plain(name): name for name in names}
     header = [ours.get(_plain(cell), cell) for cell in cells]
-    found = [name for name in header if name in COLUMNS]
+    found = [name for name in header if name in names]
     if not found:
         if len(cells) == 1 and sum(_plain(cell) in ours for mark in ";\t|" for cell in cells[0].split(mark)) > 1:
             raise InvalidUploadError(key, "the columns are not separated by commas", SAVE_AS, number)
         raise InvalidUploadError(
-            key, "there is no header", f"The first line must name the columns: {', '.join(COLUMNS[:-1])}.", number
+            key, "there is no header", f"The first line must name the columns: {', '.join(needed)}.", number
         )
     twice = sorted({name for name in found if found.count(name) > 1})
     if twice:
         raise InvalidUploadError(key, "the header names this column twice", "Keep one of them.", number, twice[0])
-    missing = [name for name in COLUMNS[:-1] if name not in found]
+    missing = [name for name in needed if name not in found]
     if missing:
         raise InvalidUploadError(
             key, "the header lacks this column", f"Add: {', '.join(missing)}.", number, ", ".join(missing)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from suspicious_lines.encoder import Encoder
-from suspicious_lines.messages import ChosenThreshold
+from suspicious_lines.messages import MOVED_BY_VERDICTS, ChosenThreshold
 from suspicious_lines.ranking import Reference
 from suspicious_lines.rules import Rules
 from suspicious_lines.thresholds import Goal, Scored, Threshold, choose
@@ -24,21 +24,30 @@ class Judgement:
     threshold: Threshold
 
 
-def judge(lines: pd.DataFrame, encoder: Encoder, rules: Rules, goal: Goal) -> Judgement:
-    """Judges lines that have the forest's `model_score`, measured against one another."""
+def judge(
+    lines: pd.DataFrame, encoder: Encoder, rules: Rules, goal: Goal, judged: pd.DataFrame | None = None
+) -> Judgement:
+    """Judges lines that have the forest's `model_score`, measured against one another.
+
+    `judged`: lines of other runs that reviewers judged, scored by the same forest. They are further labels for the
+    strategies that choose by labels, and nothing else: an earlier model picked them because they looked suspicious, so
+    they say nothing of how many lines score how high (budget, sigma, the reference) or of how good the flags of this
+    file are.
+    """
     hits = rules.hits(lines, encoder)
     reference = Reference.of(lines["model_score"].to_numpy(), hits, rules.ranking())
     scored = _scored(lines, hits, reference)
-    return _judgement(lines, hits, reference, scored, choose(scored, goal))
+    further = None if judged is None else _scored(judged, rules.hits(judged, encoder), reference)
+    return _judgement(lines, hits, reference, scored, choose(scored, goal, further))
 
 
 def judge_by(
     lines: pd.DataFrame, encoder: Encoder, rules: Rules, reference: Reference, value: float, chosen: ChosenThreshold
 ) -> Judgement:
-    """Judges new lines by `value`, measured against the lines that the model's threshold, `chosen`, was chosen on."""
+    """Judges new lines by `value`, measured against those that `chosen` was chosen on when the model was trained."""
     hits = rules.hits(lines, encoder)
     scored = _scored(lines, hits, reference)
-    note = chosen.note if value == chosen.value else f"verdicts moved it from {chosen.value:.2f}"
+    note = chosen.note if value == chosen.value else f"{MOVED_BY_VERDICTS} {chosen.value:.2f}"
     threshold = Threshold(value, chosen.strategy, scored.score >= value, note)
     return _judgement(lines, hits, reference, scored, threshold)
 

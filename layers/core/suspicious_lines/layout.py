@@ -3,7 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 LIVE_MODEL_KEY = "models/current.json"
 PARKED_PREFIX = "parked/"
@@ -41,6 +41,10 @@ class RunFiles:
     def train_features(self) -> str:
         return f"{self.prefix}/features/train/"
 
+    @property
+    def test_features(self) -> str:
+        return f"{self.prefix}/features/test/"
+
     def features(self, part: str) -> str:
         return f"{self.prefix}/features/{part}.csv"
 
@@ -55,8 +59,8 @@ class RunFiles:
 
 
 def part_name(kind: str, number: int) -> str:
-    """`validation/part-00007`: parts sort by name in the order of their lines. Kinds: train, validation, planted,
-    invoices."""
+    """`validation/part-00007`: parts sort by name in the order of their lines. Kinds: train, test, validation, planted,
+    invoices, judged."""
     return f"{kind}/part-{number:05d}"
 
 
@@ -68,6 +72,14 @@ def captured_key(day: date, run: str) -> str:
 def judged_key(day: date, run: str) -> str:
     """What reviewers said of lines: one file a review run, partitioned by day. Only ever added to."""
     return f"{JUDGED_PREFIX}dt={day.isoformat()}/{run}.parquet"
+
+
+def ground_truth_key(at: datetime, run: str) -> str:
+    """The labels that a review run gave, where SageMaker's Model Monitor looks for them: by hour of UTC.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-model-quality-merge.html
+    """
+    return f"ground-truth/{at.astimezone(UTC):%Y/%m/%d/%H}/{run}.jsonl"
 
 
 def resource_name(prefix: str, run: str) -> str:

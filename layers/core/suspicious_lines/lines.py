@@ -58,7 +58,7 @@ def read_lines(stream: io.RawIOBase, key: str, mapping: ledes.Mapping | None = N
     """
     buffered = io.BufferedReader(stream, 1 << 20)
     head = buffered.peek(4096)[:4096]
-    _refuse_other_formats(head, key)
+    refuse_other_formats(head, key)
     refused: list[Refusal] = []
     if ledes.is_ledes(head):
         # Descriptions often hold bytes that are not UTF-8; only what is read of a record must be readable.
@@ -91,9 +91,10 @@ def require_enough(lines: Lines, key: str, fewest: int = FEWEST_LINES) -> None:
     )
 
 
-def _refuse_other_formats(head: bytes, key: str) -> None:
+def refuse_other_formats(head: bytes, key: str) -> None:
+    """Raises InvalidUploadError where the first bytes of a file are not those of a CSV in UTF-8."""
     if not head.strip(b"\xef\xbb\xbf \t\r\n\0"):
-        raise InvalidUploadError(key, "the file is empty", f"It needs a header and at least {FEWEST_LINES} lines.")
+        raise InvalidUploadError(key, "the file is empty", "It needs a header and lines below it.")
     for magic, what in _NOT_CSV.items():
         if head.startswith(magic):
             raise InvalidUploadError(key, f"the file {what}, not a CSV in UTF-8", csv_records.SAVE_AS)

@@ -20,7 +20,10 @@ def measure(
     held_out: HeldOut | None = None,
     self_test: dict[str, Caught] | None = None,
 ) -> Metrics:
-    """`flagged`: the explained lines; `held_out` and `self_test`: what only a training run can tell."""
+    """`flagged`: the explained lines that are listed; `held_out` and `self_test`: what only a training run can tell.
+
+    The confusion is that of the threshold: a line that is suppressed was flagged all the same.
+    """
     threshold, scored = judgement.threshold, judgement.scored
     labelled, errors = scored.labelled, scored.is_error[scored.labelled]
     found = quality.confusion(threshold.flagged[labelled], errors) if labelled.any() else None
@@ -32,6 +35,7 @@ def measure(
         flagged=len(flagged),
         matters=flagged["matter_number"].nunique(),
         amount_at_stake=round(float(flagged["at_stake"].sum()), 2),
+        suppressed={name: int(lines) for name, lines in judgement.lines["suppressed_by"].value_counts().items()},
         found_by={who: _counted(flagged[(flagged["found_by"] == who).to_numpy()]) for who in ("model", "rule", "both")},
         rules={name: _counted(judgement.lines[hit]) for name, hit in judgement.hits.items()},
         self_test=self_test or {},

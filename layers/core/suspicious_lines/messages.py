@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 BUDGET_PATTERN = r"^(0*[1-9]\d*(\.\d+)?|0*\.0*[1-9]\d*|0+\.0*[1-9]\d*)%?$"
 Strategy = Literal["error-median", "budget", "precision", "f-beta", "sigma"]
 Run = Field(pattern=r"^[^/\s]{1,80}$", description="the name of the execution")
-Part = Field(pattern=r"^(validation|planted|invoices)/part-\d{5}$")
+Part = Field(pattern=r"^(validation|planted|invoices|judged)/part-\d{5}$")
 
 
 class Message(BaseModel):
@@ -64,7 +64,8 @@ class PreprocessRequest(Message):
 
 class Dataset(Message):
     """The counts of a preprocessed upload; `lines_read` = `lines_rejected` + `lines_train` + `lines_validation`, where
-    validation lines are those that are scored: for new invoices all of them."""
+    validation lines are those that are scored: for new invoices all of them. `lines_judged` are other runs' lines,
+    which reviewers have judged."""
 
     lines_read: int
     lines_rejected: int
@@ -73,6 +74,7 @@ class Dataset(Message):
     feature_dim: int
     parts: list[str]
     sha256: str
+    lines_judged: int = 0
 
 
 class EncodeRequest(Message):
@@ -112,6 +114,7 @@ class Parked(Message):
 class TrainingRequest(Message):
     run: str = Run
     feature_dim: int = Field(ge=1, le=10_000)
+    lines_judged: int = Field(ge=0)
 
 
 class Training(Message):
@@ -146,6 +149,10 @@ class ThresholdRequest(Message):
     upload: Upload
     dataset: Dataset
     endpoint_name: str
+
+
+# How the note of a threshold begins that is not the one of the training any more.
+MOVED_BY_VERDICTS = "verdicts moved it from"
 
 
 class ChosenThreshold(Message):
@@ -200,13 +207,15 @@ class ModelVersion(Message):
 
 
 class ModelChange(Message):
-    """What was done to the live model, when and why; `run` and `threshold` are those it had afterwards."""
+    """What was done to the live model, when and why; `run` and `threshold` are those it had afterwards. `review_run`:
+    whose verdicts moved the threshold."""
 
     at: str
     what: Literal["promoted", "rolled back", "recalibrated"]
     run: str = Run
     threshold: float
     reason: str
+    review_run: str | None = None
 
 
 class LiveModel(ModelVersion):
@@ -218,16 +227,62 @@ class LiveModel(ModelVersion):
 
 
 class ReceiptRequest(Message):
-    """`model_run`: the run that trained the model that scored the lines; this one, where it trained its own."""
+    """`model_run`: the run that trained the model that scored the lines; this one, where it trained its own. Null with
+    what else there is of a model, where the run scored nothing."""
 
     run: str = Run
     execution_arn: str
     upload: Upload
     sha256: str
     counts: dict[str, int]
-    model_run: str = Run
-    endpoint_name: str
-    threshold: ChosenThreshold
+    model_run: str | None = Field(pattern=r"^[^/\s]{1,80}$")
+    endpoint_name: str | None
+    threshold: ChosenThreshold | None
+
+
+class VerdictsRequest(Message):
+    """`started_at`: when the execution began; it dates the verdicts, the same at every try."""
+
+    run: str = Run
+    upload: Upload
+    started_at: AwareDatetime
+
+
+class VerdictCounts(Message):
+    """`read` = `accepted` + `rejected`; of a line that is answered twice alike the later answer is kept, so that `kept`
+    lines, which are `query` + `fine` + `unsure`, may be fewer than those accepted. `runs`: how many they belong to."""
+
+    read: int = Field(ge=0)
+    accepted: int = Field(ge=0)
+    rejected: int = Field(ge=0)
+    kept: int = Field(ge=0)
+    query: int = Field(ge=0)
+    fine: int = Field(ge=0)
+    unsure: int = Field(ge=0)
+    runs: int = Field(ge=0)
+
+
+class Verdicts(Message):
+    counts: VerdictCounts
+    sha256: str
+
+
+class LearnRequest(Message):
+    run: str = Run
+    counts: VerdictCounts
+
+
+class Lessons(Message):
+    """`precision`: of the live model on the lines that reviewers judged; null where there are none."""
+
+    precision: float | None
+    threshold_moved: bool
+    proposals: int
+
+
+class NotifyOfReviewRequest(Message):
+    run: str = Run
+    upload: Upload
 
 
 class FailureReport(Message):

@@ -1,7 +1,5 @@
 """The e-mails: what reviewers and operators read."""
 
-import csv
-import io
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,9 +7,9 @@ from typing import Any
 from suspicious_lines import store
 from suspicious_lines.aws import client
 from suspicious_lines.layout import RunFiles
-from suspicious_lines.messages import Notified, NotifyRequest
+from suspicious_lines.messages import MOVED_BY_VERDICTS, Notified, NotifyRequest
 from suspicious_lines.settings import NotifySettings
-from suspicious_lines.spreadsheet import plain
+from suspicious_lines.spreadsheet import from_csv
 
 MOST_LINES = 20
 MOST_REFUSED = 5
@@ -30,8 +28,8 @@ def notify_reviewers(request: NotifyRequest, settings: NotifySettings) -> Notifi
     """
     files, bucket, topic = RunFiles(request.run), settings.data_bucket, settings.reviewers_topic_arn
     metrics = store.get_json(bucket, files.result("metrics.json"))
-    flagged = _rows(store.get_bytes(bucket, files.result("suspicious_lines.csv")))
-    refused = _rows(store.get_bytes(bucket, files.rejected))
+    flagged = from_csv(store.get_bytes(bucket, files.result("suspicious_lines.csv")))
+    refused = from_csv(store.get_bytes(bucket, files.rejected))
     until = datetime.now(UTC) + timedelta(hours=LINK_HOURS)
     links = {
         what: store.link(bucket, files.result(name), LINK_HOURS * 3600)
@@ -41,9 +39,9 @@ def notify_reviewers(request: NotifyRequest, settings: NotifySettings) -> Notifi
         *_opening(request.upload.key, metrics, flagged),
         *_links(links, until),
         *_lines(flagged),
-        *_refusals(refused),
+        *refusals(refused),
         *_sureness(metrics),
-        *_place(f"s3://{bucket}/{files.prefix}"),
+        *place(f"s3://{bucket}/{files.prefix}"),
     ]
     message = publish(topic, subject_of(flagged), "\n".join(text), _attributes(flagged))
     if settings.notify_by_firm:
@@ -51,7 +49,7 @@ def notify_reviewers(request: NotifyRequest, settings: NotifySettings) -> Notifi
             part = [
                 *_opening(request.upload.key, metrics, rows),
                 *_lines(rows),
-                *_place(f"s3://{bucket}/{files.prefix}"),
+                *place(f"s3://{bucket}/{files.prefix}"),
             ]
             attributes = _attributes(rows) | {"scope": "firm", "firm": firm}
             publish(topic, subject_of(rows), "\n".join(part), attributes)
@@ -77,7 +75,7 @@ def publish(topic_arn: str, subject: str, text: str, attributes: dict[str, str |
 def subject_of(flagged: list[Row]) -> str:
     """Carries the numbers and nothing of the invoices."""
     matters = len({row["Matter Number"] for row in flagged})
-    lines = f"{_count(len(flagged), 'line')} to query on {_count(matters, 'matter')}"
+    lines = f"{counted(len(flagged), 'line')} to query on {counted(matters, 'matter')}"
     return f"{lines}: {_at_stake(flagged):,.2f} at stake"
 
 
@@ -110,7 +108,7 @@ def _lines(flagged: list[Row]) -> list[str]:
     first = "" if len(shown) == len(flagged) else f" {len(shown)}, which have the most at stake, first"
     text = ["", f"Please query these{first}:"]
     for firm, rows in _grouped(shown, "Firm Name"):
-        text += ["", RULER, firm, f"{_count(len(rows), 'line')}, {_at_stake(rows):,.2f} at stake"]
+        text += ["", RULER, firm, f"{counted(len(rows), 'line')}, {_at_stake(rows):,.2f} at stake"]
         for matter, lines in _grouped(rows, "Matter Number"):
             text += ["", f"Matter {matter}, {lines[0]['Matter Type']}"]
             for row in lines:
@@ -125,10 +123,11 @@ def _lines(flagged: list[Row]) -> list[str]:
     return text
 
 
-def _refusals(refused: list[Row]) -> list[str]:
+def refusals(refused: list[Row], noun: str = "line") -> list[str]:
+    """The first refused rows of a file, and what to do about them; `noun`: what its rows are."""
     if not refused:
         return []
-    text = ["", RULER, f"{_count(len(refused), 'line')} could not be read and were left out:"]
+    text = ["", RULER, f"{counted(len(refused), noun)} could not be read and were left out:"]
     for row in refused[:MOST_REFUSED]:
         column = f", column {row['Column']}" if row["Column"] else ""
         text.append(f"* line {row['Line']}{column}: {row['Reason']}")
@@ -138,8 +137,13 @@ def _refusals(refused: list[Row]) -> list[str]:
 def _sureness(metrics: dict[str, Any]) -> list[str]:
     text = ["", RULER, "How sure is this?"]
     threshold, found = metrics["threshold"], metrics["held_out"]
-    if threshold["note"]:
-        text.append(f"Listed are the highest scores, as many as you can query, because {threshold['note']}.")
+    note = threshold["note"]
+    if note and note.startswith(MOVED_BY_VERDICTS):
+        text.append(f"The live threshold is {threshold['value']:.2f}: {note}.")
+    elif note:
+        text.append(f"Listed are the highest scores, as many as you can query, because {note}.")
+    if hidden := sum(metrics["suppressed"].values()):
+        text.append(f"{counted(hidden, 'flagged line')} left out: their patterns were accepted as fine (metrics.json).")
     if found and found["precision"] is not None and found["recall"] is not None:
         text.append(
             f"Tried on lines whose labels it was not chosen on, {_share(found, 'precision')} of the listed lines are "
@@ -157,8 +161,8 @@ def _share(found: dict[str, Any], name: str) -> str:
     return f"{found[name]:.0%} ({low:.0%} to {high:.0%})"
 
 
-def _place(place: str) -> list[str]:
-    return ["", RULER, "All files of this run:", f"{place}/", ""]
+def place(prefix: str) -> list[str]:
+    return ["", RULER, "All files of this run:", f"{prefix}/", ""]
 
 
 def _grouped(rows: list[Row], column: str) -> Iterable[tuple[str, list[Row]]]:
@@ -173,10 +177,5 @@ def _at_stake(rows: list[Row]) -> float:
     return sum(float(row["Amount At Stake"]) for row in rows)
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _rows(body: bytes) -> list[Row]:
-    rows = csv.DictReader(io.StringIO(body.decode("utf-8-sig")))
-    return [{name: plain(cell) for name, cell in row.items()} for row in rows]

@@ -55,6 +55,13 @@ def entry_point(
     return decorate
 
 
+def gauge(**values: float) -> None:
+    """Writes values that stand for themselves, such as a share, as CloudWatch metrics (embedded metric format)."""
+    for name, value in values.items():
+        metrics.add_metric(name=name, unit=MetricUnit.NoUnit, value=value)
+    metrics.flush_metrics()
+
+
 def count(**counts: int) -> None:
     """Writes counts to the function's log as CloudWatch metrics (embedded metric format)."""
     for name, value in counts.items():

@@ -1,9 +1,5 @@
 """From an upload to everything the later states need: parts, refused lines and, to train on, the encoder."""
 
-import hashlib
-import io
-from typing import BinaryIO
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -11,10 +7,12 @@ import pyarrow as pa
 from suspicious_lines import datasets, store
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError
-from suspicious_lines.features import features_csv
+from suspicious_lines.features import features_csv, labelled_features_csv
+from suspicious_lines.hashing import HashingStream
+from suspicious_lines.judged import read_labels
 from suspicious_lines.layout import RunFiles, part_name
 from suspicious_lines.ledes import Mapping
-from suspicious_lines.lines import Lines, read_lines, require_enough
+from suspicious_lines.lines import FIELDS, Lines, read_lines, require_enough
 from suspicious_lines.messages import Dataset, Encoded, EncodeRequest, ModelInUse, PreprocessRequest, Upload
 from suspicious_lines.planted import plant
 from suspicious_lines.promotion import live_model
@@ -26,29 +24,6 @@ TRAIN_SHARE = 0.8
 LINES_PER_TRAIN_PART = 100_000
 # What fits into the function's 2 GB: `python -m benchmarks.memory` measures it.
 MOST_UPLOAD_MB = 400
-
-
-class _HashingStream(io.RawIOBase):
-    """Passes bytes on and hashes them, so that the receipt can name what was read without a second read."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        self._source = source
-        self._digest = hashlib.sha256()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        data = self._source.read(len(buffer))
-        buffer[: len(data)] = data
-        self._digest.update(data)
-        return len(data)
-
-    def hexdigest(self) -> str:
-        """SHA-256 of the whole source, the unread rest included."""
-        while self.read(1 << 20):
-            pass
-        return self._digest.hexdigest()
 
 
 def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Dataset:
@@ -72,15 +47,32 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
     planted = plant(validation, settings.split_seed)
     parts = _write_parts("validation", validation, encoder, files, settings)
     parts += _write_parts("planted", planted, encoder, files, settings)
+    judged = _judged(bucket)
+    if len(judged):
+        is_error = judged["error"].to_numpy(bool)
+        test = labelled_features_csv(encoder, judged, is_error)
+        store.put(bucket, files.features(part_name("test", 0)), test, "text/csv")
+        parts += _write_parts("judged", judged, encoder, files, settings)
     return Dataset(
         lines_read=lines.read,
         lines_rejected=len(lines.refused),
+        lines_judged=len(judged),
         lines_train=len(train),
         lines_validation=len(validation),
         feature_dim=len(encoder.features),
         parts=parts,
         sha256=sha256,
     )
+
+
+def _judged(bucket: str) -> pd.DataFrame:
+    """The lines of all runs that reviewers have judged, in the columns of `Lines.accepted` and `repeats`.
+
+    The label is what they said.
+    """
+    labels = read_labels(bucket)
+    labels = labels.assign(error=labels["is_error"].astype("boolean"))
+    return labels[["line", *FIELDS.values(), "repeats"]]
 
 
 def encode_lines(request: EncodeRequest, settings: EncodeSettings) -> Encoded:
@@ -116,7 +108,7 @@ def _read(upload: Upload, files: RunFiles, bucket: str) -> tuple[Lines, str]:
     if upload.size > MOST_UPLOAD_MB * 1_000_000:
         reason = f"the file has {upload.size / 1e6:,.0f} MB, at most {MOST_UPLOAD_MB} can be read"
         raise InvalidUploadError(upload.key, reason, "Split it by matter and drop the parts.")
-    stream = _HashingStream(store.open_upload(upload))
+    stream = HashingStream(store.open_upload(upload))
     lines = read_lines(stream, upload.key, Mapping.read(bucket))
     rows = [(refusal.line, refusal.column, refusal.value, refusal.reason) for refusal in lines.refused]
     rejected = to_csv(["Line", "Column", "Value", "Reason"], rows)

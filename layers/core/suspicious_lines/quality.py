@@ -52,6 +52,9 @@ class Metrics(BaseModel):
     flagged: int = Field(ge=0)
     matters: int = Field(ge=0, description="matters with a flagged line")
     amount_at_stake: float = Field(ge=0, description="what the flagged lines cost above what is usual")
+    suppressed: dict[str, int] = Field(
+        default={}, description="lines at or above the threshold that are not listed, by the suppression's name"
+    )
     found_by: dict[str, FoundBy] = Field(description="by model, rule and both")
     rules: dict[str, FoundBy] = Field(description="validation lines that each rule hits, flagged or not")
     self_test: dict[str, Caught] = Field(description="by kind of planted error")

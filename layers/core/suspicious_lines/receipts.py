@@ -52,11 +52,7 @@ def write_receipt(request: ReceiptRequest, settings: ReceiptSettings) -> Receipt
         input=request.upload,
         sha256=request.sha256,
         counts=request.counts,
-        model={
-            "run": request.model_run,
-            "endpoint": request.endpoint_name,
-            "encoder": RunFiles(request.model_run).encoder,
-        },
+        model=_model(request),
         threshold=request.threshold,
         timings=timings,
         estimated_cost=estimate(
@@ -66,6 +62,13 @@ def write_receipt(request: ReceiptRequest, settings: ReceiptSettings) -> Receipt
     )  # fmt: skip
     store.put_json(settings.data_bucket, RunFiles(request.run).receipt, receipt.model_dump(mode="json"))
     return receipt
+
+
+def _model(request: ReceiptRequest) -> dict[str, str] | None:
+    if request.model_run is None or request.endpoint_name is None:
+        return None
+    encoder = RunFiles(request.model_run).encoder
+    return {"run": request.model_run, "endpoint": request.endpoint_name, "encoder": encoder}
 
 
 def training_seconds(job_name: str) -> int:

@@ -1,5 +1,6 @@
 """The results of a run: every line with its score, the flagged ones explained, the metrics and the page."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,7 @@ from suspicious_lines.rules import Rules
 from suspicious_lines.scoring import score_features, sender
 from suspicious_lines.settings import FlagSettings, ThresholdSettings
 from suspicious_lines.spreadsheet import to_csv
+from suspicious_lines.suppressing import Suppressions, suppress
 from suspicious_lines.thresholds import Goal
 
 # The columns of suspicious_lines.csv, in this order for ever: people build on them.
@@ -47,21 +49,28 @@ def choose_threshold(request: ThresholdRequest, settings: ThresholdSettings) -> 
     Raises:
         ModelResponseError: a part's scores are not those of its lines.
         EndpointBusyError: the endpoint did not take the explanations' requests.
-        SettingsError: the rules' configuration in the bucket is wrong.
+        SettingsError: a configuration in the bucket is wrong.
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
     encoder = _encoder(bucket, files)
     rules = Rules.read(bucket)
+    suppressions = Suppressions.read(bucket)
     goal = Goal(
         strategy=settings.threshold_strategy,
         budget=settings.review_budget,
         precision_floor=settings.precision_floor,
         beta=settings.f_beta,
     )
-    validation = _scored(bucket, files, [part for part in request.dataset.parts if part.startswith("validation/")])
-    planted = _scored(bucket, files, [part for part in request.dataset.parts if part.startswith("planted/")])
-    judgement = judge(validation, encoder, rules, goal)
-    flagged = _flagged(judgement, encoder, rules, request.endpoint_name)
+    parts = {
+        kind: [part for part in request.dataset.parts if part.startswith(f"{kind}/")]
+        for kind in ("validation", "planted", "judged")
+    }
+    validation = _scored(bucket, files, parts["validation"])
+    planted = _scored(bucket, files, parts["planted"])
+    judged = _scored(bucket, files, parts["judged"]) if parts["judged"] else None
+    judgement = judge(validation, encoder, rules, goal, judged)
+    explained = _explained(judgement, encoder, rules, request.endpoint_name)
+    judgement, flagged = suppress(judgement, explained, suppressions, datetime.now(UTC).date())
     held_out = try_held_out(judgement.scored, goal)
     self_test = try_planted(judgement, planted, encoder, rules)
     metrics = measure(judgement, flagged, encoder, request.dataset, held_out, self_test)
@@ -79,15 +88,17 @@ def flag_lines(request: FlagRequest, settings: FlagSettings) -> Results:
     model = RunFiles(request.model.run)
     encoder = _encoder(bucket, model)
     rules = Rules.read(bucket)
+    suppressions = Suppressions.read(bucket)
     chosen = Metrics.model_validate_json(store.get_bytes(bucket, model.result("metrics.json"))).threshold
     past = datasets.read_dataset(bucket, [model.result("scored_lines.parquet")])
     reference = Reference.of(past["model_score"].to_numpy(), rules.hits(past, encoder), rules.ranking())
     lines = _scored(bucket, files, request.dataset.parts)
     judgement = judge_by(lines, encoder, rules, reference, request.model.threshold, chosen)
-    flagged = _flagged(judgement, encoder, rules, request.model.endpoint_name)
+    explained = _explained(judgement, encoder, rules, request.model.endpoint_name)
+    judgement, flagged = suppress(judgement, explained, suppressions, datetime.now(UTC).date())
     metrics = measure(judgement, flagged, encoder, request.dataset)
     report = report_data(request.run, request.upload.key, judgement.lines, flagged, metrics, past)
-    captured = capture(request, judgement, flagged)
+    captured = capture(request, judgement, explained)
     datasets.write_dataset(captured, bucket, captured_key(request.started_at.date(), request.run))
     return _write(files, settings, judgement, flagged, metrics, report)
 
@@ -123,7 +134,7 @@ def _scored(bucket: str, files: RunFiles, parts: list[str]) -> pd.DataFrame:
     return lines.assign(model_score=scores["score"])
 
 
-def _flagged(judgement: Judgement, encoder: Encoder, rules: Rules, endpoint_name: str) -> pd.DataFrame:
+def _explained(judgement: Judgement, encoder: Encoder, rules: Rules, endpoint_name: str) -> pd.DataFrame:
     """The flagged lines, worst first, with why."""
     send = sender(endpoint_name)
     lines, reference, threshold = judgement.lines, judgement.reference, judgement.threshold.value

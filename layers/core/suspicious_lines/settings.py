@@ -78,6 +78,16 @@ class ThresholdSettings(FlagSettings):
     f_beta: float = Field(gt=0)
 
 
+class LearnSettings(BucketSettings):
+    precision_floor: float = Field(gt=0, lt=1)
+    recalibration_verdicts: int = Field(ge=0)
+
+
+class NotifyOfReviewSettings(BucketSettings):
+    reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
+    operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
+
+
 class NotifySettings(BucketSettings):
     notify_by_firm: bool
     reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")

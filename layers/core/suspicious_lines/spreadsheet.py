@@ -18,6 +18,12 @@ def plain(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA_STARTS) else cell
 
 
+def from_csv(body: bytes) -> list[dict[str, str]]:
+    """The rows of a CSV that `to_csv` made, by column."""
+    rows = csv.DictReader(io.StringIO(body.decode("utf-8-sig"), newline=""))
+    return [{name: plain(cell) for name, cell in row.items()} for row in rows]
+
+
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

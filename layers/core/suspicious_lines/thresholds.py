@@ -55,16 +55,24 @@ class Scored:
     def part(self, mask: np.ndarray) -> "Scored":
         return Scored(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
+    def joined(self, other: "Scored") -> "Scored":
+        fields = self.__dataclass_fields__
+        return Scored(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in fields))
 
-def choose(lines: Scored, goal: Goal) -> Threshold:
-    """The threshold of the goal's strategy; the budget where the lines cannot carry that strategy, with a note."""
+
+def choose(lines: Scored, goal: Goal, further: Scored | None = None) -> Threshold:
+    """The threshold of the goal's strategy; the budget where the lines cannot carry that strategy, with a note.
+
+    `further`: labelled lines that only the strategies that choose by labels look at.
+    """
+    known = lines.joined(further) if further and goal.strategy in NEEDS_LABELS else lines
     if goal.strategy != "budget" and np.ptp(lines.score) == 0:
         return _budget(lines, goal, "all lines score the same")
-    if goal.strategy in NEEDS_LABELS and not lines.is_error.any():
+    if goal.strategy in NEEDS_LABELS and not known.is_error.any():
         return _budget(lines, goal, "no line is known to be an error")
     if goal.strategy == "budget":
         return _budget(lines, goal, None)
-    value = _value(lines, goal)
+    value = _value(known, goal)
     if value is None:
         return _budget(lines, goal, f"no threshold reaches a precision of {goal.precision_floor:g} for sure")
     return Threshold(value, goal.strategy, lines.score >= value)

@@ -14,6 +14,9 @@ from suspicious_lines.messages import Training, TrainingRequest
 from suspicious_lines.settings import TrainingSettings
 
 CSV_WITHOUT_LABEL = "text/csv;label_size=0"
+CSV_WITH_LABEL = "text/csv;label_size=1"
+# What the test channel is for; they are written to the job's log and FinalMetricDataList.
+EVAL_METRICS = '["accuracy", "precision_recall_fscore"]'
 
 
 @functools.cache
@@ -36,30 +39,21 @@ def image_uri(region: str) -> str:
 
 
 def training_job(request: TrainingRequest, settings: TrainingSettings) -> dict[str, Any]:
-    """The CreateTrainingJob request of a run."""
+    """The CreateTrainingJob request of a run; with a test channel where there are lines that reviewers have judged."""
     files, bucket = RunFiles(request.run), settings.data_bucket
+    parameters = {
+        "feature_dim": str(request.feature_dim),
+        "num_trees": str(settings.num_trees),
+        "num_samples_per_tree": str(settings.num_samples_per_tree),
+    }
+    train = _channel("train", CSV_WITHOUT_LABEL, f"s3://{bucket}/{files.train_features}", "ShardedByS3Key")
+    test = _channel("test", CSV_WITH_LABEL, f"s3://{bucket}/{files.test_features}", "FullyReplicated")
     return {
         "TrainingJobName": resource_name(settings.resource_prefix, request.run),
         "AlgorithmSpecification": {"TrainingImage": image_uri(settings.aws_region), "TrainingInputMode": "File"},
         "RoleArn": settings.training_role_arn,
-        "HyperParameters": {
-            "feature_dim": str(request.feature_dim),
-            "num_trees": str(settings.num_trees),
-            "num_samples_per_tree": str(settings.num_samples_per_tree),
-        },
-        "InputDataConfig": [
-            {
-                "ChannelName": "train",
-                "ContentType": CSV_WITHOUT_LABEL,
-                "DataSource": {
-                    "S3DataSource": {
-                        "S3DataType": "S3Prefix",
-                        "S3Uri": f"s3://{bucket}/{files.train_features}",
-                        "S3DataDistributionType": "ShardedByS3Key",
-                    }
-                },
-            }
-        ],
+        "HyperParameters": parameters | ({"eval_metrics": EVAL_METRICS} if request.lines_judged else {}),
+        "InputDataConfig": [train, test] if request.lines_judged else [train],
         "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/{files.model}"},
         "ResourceConfig": {
             "InstanceType": settings.training_instance_type,
@@ -69,6 +63,11 @@ def training_job(request: TrainingRequest, settings: TrainingSettings) -> dict[s
         "StoppingCondition": {"MaxRuntimeInSeconds": settings.training_max_runtime_seconds},
         "Tags": [{"Key": "suspicious-lines:run", "Value": request.run}],
     }
+
+
+def _channel(name: str, content_type: str, uri: str, distribution: str) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": distribution}
+    return {"ChannelName": name, "ContentType": content_type, "DataSource": {"S3DataSource": source}}
 
 
 def start_training(request: TrainingRequest, settings: TrainingSettings) -> Training:

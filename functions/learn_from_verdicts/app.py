@@ -1,0 +1,16 @@
+"""Measures the live model by the verdicts, moves its threshold and proposes suppressions."""
+
+from suspicious_lines.messages import LearnRequest, Lessons
+from suspicious_lines.observability import entry_point, gauge
+from suspicious_lines.reviewing import learn_from_verdicts
+from suspicious_lines.settings import LearnSettings
+
+settings = LearnSettings.from_environment()
+
+
+@entry_point(LearnRequest)
+def handler(request: LearnRequest) -> Lessons:
+    lessons = learn_from_verdicts(request, settings)
+    if lessons.precision is not None:
+        gauge(LivePrecision=lessons.precision)
+    return lessons

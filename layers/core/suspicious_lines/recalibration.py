@@ -1,0 +1,65 @@
+"""Moves the live threshold by what reviewers said: one conditional write, once a review run."""
+
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from suspicious_lines import store
+from suspicious_lines.errors import AwsUnavailableError
+from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles
+from suspicious_lines.learning import Precision, Recalibration, better_threshold, flagged_by, since_last_change
+from suspicious_lines.messages import LiveModel, ModelChange
+from suspicious_lines.promotion import LISTED, TRIES
+
+
+def recalibrate(
+    bucket: str, review_run: str, judged: pd.DataFrame, floor: float, fewest: int
+) -> tuple[LiveModel | None, Recalibration | None]:
+    """The live model afterwards, and its move where these verdicts moved it, by this try or an earlier one.
+
+    `judged`: labels of all runs. None where no model is live.
+
+    Raises:
+        AwsUnavailableError: others kept changing the live model meanwhile.
+    """
+    for _ in range(TRIES):
+        found = store.get_with_etag(bucket, LIVE_MODEL_KEY)
+        if not found:
+            return None, None
+        live, etag = LiveModel.model_validate_json(found[0]), found[1]
+        trained = store.get_json(bucket, RunFiles(live.run).result("metrics.json"))["threshold"]["value"]
+        if done := next((change for change in live.history if change.review_run == review_run), None):
+            return live, _told(live, done, trained)
+        evidence = since_last_change(flagged_by(judged, live), live)
+        is_error = evidence["is_error"].to_numpy(bool)
+        value = better_threshold(evidence["score"].to_numpy(), is_error, live.threshold, trained, floor, fewest)
+        if value == live.threshold:
+            return live, None
+        change = _change(live, review_run, value, Precision.of(is_error), floor)
+        moved = live.model_copy(update={"threshold": value, "history": [change, *live.history][:LISTED]})
+        if store.replace(bucket, LIVE_MODEL_KEY, moved.model_dump_json(indent=2) + "\n", etag):
+            return moved, Recalibration(model_run=live.run, before=live.threshold, after=value, reason=change.reason)
+    raise AwsUnavailableError(f"{LIVE_MODEL_KEY} changed {TRIES} times while this run tried to move its threshold")
+
+
+def _change(live: LiveModel, review_run: str, value: float, found: Precision, floor: float) -> ModelChange:
+    low, high = found.interval
+    reason = (
+        f"{found.queried} of {found.judged} judged lines were errors ({low:.0%} to {high:.0%}), asked for are "
+        f"{floor:.0%}: from {live.threshold:.4f} to {value:.4f}"
+    )
+    return ModelChange(
+        at=datetime.now(UTC).isoformat(timespec="microseconds"),
+        what="recalibrated",
+        run=live.run,
+        threshold=value,
+        reason=reason,
+        review_run=review_run,
+    )
+
+
+def _told(live: LiveModel, done: ModelChange, trained: float) -> Recalibration:
+    """The move that an earlier try made: before it stood what the change before left, or training."""
+    earlier = live.history[live.history.index(done) + 1 :]
+    before = earlier[0].threshold if earlier else trained
+    return Recalibration(model_run=done.run, before=before, after=done.threshold, reason=done.reason)
