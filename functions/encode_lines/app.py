@@ -1,7 +1,7 @@
 """Validates new lines and encodes them for the live model."""
 
 from suspicious_lines.messages import Encoded, EncodeRequest
-from suspicious_lines.observability import count, entry_point
+from suspicious_lines.observability import count, entry_point, gauge
 from suspicious_lines.preprocessing import encode_lines
 from suspicious_lines.settings import EncodeSettings
 
@@ -12,4 +12,5 @@ settings = EncodeSettings.from_environment()
 def handler(request: EncodeRequest) -> Encoded:
     answer = encode_lines(request, settings)
     count(LinesRead=answer.dataset.lines_read, LinesRejected=answer.dataset.lines_rejected)
+    gauge(LiveModelAgeDays=answer.model_age_days)
     return answer

@@ -1,7 +1,7 @@
 """Writes the receipt of a run that succeeded."""
 
 from suspicious_lines.messages import ReceiptRequest
-from suspicious_lines.observability import entry_point
+from suspicious_lines.observability import entry_point, gauge
 from suspicious_lines.receipts import Receipt, write_receipt
 from suspicious_lines.settings import ReceiptSettings
 
@@ -10,4 +10,6 @@ settings = ReceiptSettings.from_environment()
 
 @entry_point(ReceiptRequest)
 def handler(request: ReceiptRequest) -> Receipt:
-    return write_receipt(request, settings)
+    receipt = write_receipt(request, settings)
+    gauge(EstimatedCost=receipt.estimated_cost.total)
+    return receipt

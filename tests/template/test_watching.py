@@ -50,12 +50,12 @@ def watched(template: Template, machine: str) -> set[str]:
 
 
 def counted(root: Path) -> set[str]:
-    """Names that the functions count by suspicious_lines.observability.count."""
+    """Names that the functions write by suspicious_lines.observability."""
     calls = (
         node
         for path in root.glob("functions/*/app.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "count"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"count", "gauge"}
     )
     return {str(keyword.arg) for call in calls for keyword in call.keywords}
 
@@ -127,7 +127,9 @@ def test_every_alarm_returns_one_series_within_the_limits_of_cloudwatch(template
 
 def test_every_state_machine_is_watched(template: Template) -> None:
     for machine in of_type(template, "AWS::Serverless::StateMachine"):
-        assert watched(template, machine) == MACHINE_METRICS, machine
+        # Nobody waits for the monitor: that it is slow is no news.
+        unwatched = {"ExecutionTime"} if machine == "MonitorStateMachine" else set()
+        assert watched(template, machine) == MACHINE_METRICS - unwatched, machine
 
 
 def test_a_slow_run_is_told_of_before_it_is_stopped(template: Template, root: Path) -> None:
@@ -146,7 +148,9 @@ def test_our_own_metrics_are_those_that_the_functions_write(
 
     read = [metric for alarm in alarms(template).values() for metric in metrics(alarm)]
     own = [metric for metric in read if not metric["Namespace"].startswith("AWS/")]
-    assert {metric["MetricName"] for metric in own} == {"LinesRead", "LinesRejected"}
+    assert {metric["MetricName"] for metric in own} == {
+        "LinesRead", "LinesRejected", "MeasuresDrifted", "LiveModelAgeDays", "EstimatedCost",
+    }  # fmt: skip
     for metric in own:
         assert (metric["Namespace"], dimensions(metric)) == (namespace, {"service": service})
     shown = [names for names in series(widgets) if names[0] == namespace]

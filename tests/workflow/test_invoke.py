@@ -25,6 +25,8 @@ IN_ORDER = [
     "encode_lines",
     "flag_lines",
     "park_upload",
+    "measure_drift",
+    "report_drift",
     "write_receipt",
     "read_verdicts",
     "learn_from_verdicts",

@@ -110,14 +110,11 @@ class Encoder:
         found = pd.MultiIndex.from_tuples(self.combinations, names=CATEGORIES).get_indexer(keys)
         seen = np.where(found >= 0, np.fromiter(self.combinations.values(), dtype=float)[found], 0)
         expected = np.full(len(lines), float(self.lines))
-        unknown = np.zeros(len(lines), dtype=bool)
         for column in CATEGORIES:
-            codes = self._codes(lines, column)
             counts = np.array([*self.categories[column].values(), 0.0])
-            expected *= counts[codes] / self.lines
-            unknown |= codes == len(self.categories[column])
+            expected *= counts[self._codes(lines, column)] / self.lines
         rarity = np.maximum(np.log((expected + 1) / (seen + 1)), 0)
-        return np.where(unknown, np.log1p(self.lines), rarity)
+        return np.where(self.unseen(lines), np.log1p(self.lines), rarity)
 
     def _codes(self, lines: pd.DataFrame, column: str) -> np.ndarray:
         known = list(self.categories[column])
@@ -141,6 +138,12 @@ class Encoder:
         edge = np.where(off_card > 0, card["ceiling"], np.where(off_card < 0, card["floor"], card["median"]))
         fee = np.exp(edge + off_card / _OFF_CARD)
         return lines.assign(minutes=minutes, fee=fee, total=minutes / 60 * fee * np.exp(off / _OFF_ARITHMETIC))
+
+    def unseen(self, lines: pd.DataFrame) -> np.ndarray:
+        """A mask of the lines with a category that this encoder has not seen, shape [n]."""
+        return np.logical_or.reduce(
+            [self._codes(lines, column) == len(self.categories[column]) for column in CATEGORIES]
+        )
 
     def unknown(self, lines: pd.DataFrame) -> dict[str, int]:
         """How many lines have a category this encoder has not seen, by column."""

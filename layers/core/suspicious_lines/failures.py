@@ -57,7 +57,7 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
     )  # fmt: skip
     _tell(receipt, f"s3://{bucket}/{files.prefix}", settings)
     store.put_json(bucket, files.receipt, receipt.model_dump(mode="json"))
-    return Failure(error=error, cause=cause)
+    return Failure(error=error, cause=cause, estimated_cost=receipt.estimated_cost.total)
 
 
 def _upload(report: FailureReport) -> Upload | None:

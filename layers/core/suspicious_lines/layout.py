@@ -74,6 +74,11 @@ def judged_key(day: date, run: str) -> str:
     return f"{JUDGED_PREFIX}dt={day.isoformat()}/{run}.parquet"
 
 
+def monitoring_key(day: date, name: str) -> str:
+    """What was found of a day's lines: report.json and report.html."""
+    return f"monitoring/dt={day.isoformat()}/{name}"
+
+
 def ground_truth_key(at: datetime, run: str) -> str:
     """The labels that a review run gave, where SageMaker's Model Monitor looks for them: by hour of UTC.
 

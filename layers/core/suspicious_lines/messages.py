@@ -1,5 +1,6 @@
 """What the states hand to the functions and get back: keys and counts, never lines."""
 
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -97,6 +98,7 @@ class ModelInUse(Message):
 class Encoded(Message):
     dataset: Dataset
     model: ModelInUse
+    model_age_days: float
 
 
 class ParkRequest(Message):
@@ -225,6 +227,10 @@ class LiveModel(ModelVersion):
     former: list[ModelVersion] = []
     history: list[ModelChange] = []
 
+    def age_days(self, now: datetime) -> float:
+        """How long ago it was made the live one."""
+        return round((now - datetime.fromisoformat(self.promoted_at)).total_seconds() / 86_400, 3)
+
 
 class ReceiptRequest(Message):
     """`model_run`: the run that trained the model that scored the lines; this one, where it trained its own. Null with
@@ -285,6 +291,32 @@ class NotifyOfReviewRequest(Message):
     upload: Upload
 
 
+class DriftRequest(Message):
+    """`input`: that of the execution, `{"day": "2026-11-23"}`, or `{}` for the day before it started, in UTC."""
+
+    run: str = Run
+    input: dict[str, Any]
+    started_at: AwareDatetime
+
+
+class Drift(Message):
+    """What was measured of a day's lines, as CloudWatch gets it; null where there is nothing to measure."""
+
+    day: date
+    lines: int
+    drifted: int
+    largest_psi: float | None = None
+    flagged_percent: float | None = None
+    unseen_percent: float | None = None
+    catch_percent: float | None = None
+    model_age_days: float | None = None
+
+
+class DriftMailRequest(Message):
+    run: str = Run
+    day: date
+
+
 class FailureReport(Message):
     """The detail of Step Functions' status-change event; the state machine sends the same shape."""
 
@@ -297,5 +329,8 @@ class FailureReport(Message):
 
 
 class Failure(Message):
+    """`estimated_cost`: of the run, in dollars; null where it was reported before."""
+
     error: str
     cause: str
+    estimated_cost: float | None = None

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
@@ -55,15 +55,18 @@ def entry_point(
     return decorate
 
 
-def gauge(**values: float) -> None:
-    """Writes values that stand for themselves, such as a share, as CloudWatch metrics (embedded metric format)."""
-    for name, value in values.items():
-        metrics.add_metric(name=name, unit=MetricUnit.NoUnit, value=value)
-    metrics.flush_metrics()
-
-
 def count(**counts: int) -> None:
     """Writes counts to the function's log as CloudWatch metrics (embedded metric format)."""
-    for name, value in counts.items():
-        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
-    metrics.flush_metrics()
+    _write(MetricUnit.Count, counts)
+
+
+def gauge(**values: float | None) -> None:
+    """As `count`, for numbers that count nothing: shares, ages, dollars. What is None is not written."""
+    _write(MetricUnit.NoUnit, {name: value for name, value in values.items() if value is not None})
+
+
+def _write(unit: MetricUnit, values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+        metrics.add_metric(name=name, unit=unit, value=value)
+    if values:
+        metrics.flush_metrics()

@@ -1,5 +1,7 @@
 """From an upload to everything the later states need: parts, refused lines and, to train on, the encoder."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -100,7 +102,7 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings) -> Encoded:
         sha256=sha256,
     )
     model = ModelInUse.model_validate(live.model_dump(include=set(ModelInUse.model_fields)))
-    return Encoded(dataset=dataset, model=model)
+    return Encoded(dataset=dataset, model=model, model_age_days=live.age_days(datetime.now(UTC)))
 
 
 def _read(upload: Upload, files: RunFiles, bucket: str) -> tuple[Lines, str]:

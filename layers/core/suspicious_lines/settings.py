@@ -102,6 +102,15 @@ class ParkSettings(BucketSettings, ClaimSettings):
     operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
 
 
+class DriftSettings(BucketSettings):
+    split_seed: int = Field(ge=0, le=2**32 - 1)
+    rejected_percent: float = Field(ge=0, lt=100)
+
+
+class DriftMailSettings(BucketSettings):
+    operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
+
+
 class ReceiptSettings(BucketSettings):
     resource_prefix: ResourcePrefix
     training_instance_type: str

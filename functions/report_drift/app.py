@@ -1,0 +1,13 @@
+"""Tells the operators what has drifted."""
+
+from suspicious_lines.drift_mail import report_drift
+from suspicious_lines.messages import DriftMailRequest, Notified
+from suspicious_lines.observability import entry_point
+from suspicious_lines.settings import DriftMailSettings
+
+settings = DriftMailSettings.from_environment()
+
+
+@entry_point(DriftMailRequest)
+def handler(request: DriftMailRequest) -> Notified:
+    return report_drift(request, settings)

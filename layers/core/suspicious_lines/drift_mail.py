@@ -1,0 +1,52 @@
+"""The e-mail that says what has drifted."""
+
+from typing import Any
+
+from suspicious_lines import store
+from suspicious_lines.layout import monitoring_key
+from suspicious_lines.messages import DriftMailRequest, Notified
+from suspicious_lines.notifications import RULER, publish
+from suspicious_lines.settings import DriftMailSettings
+
+
+def report_drift(request: DriftMailRequest, settings: DriftMailSettings) -> Notified:
+    """Tells the operators of the measures of a day's report that have drifted."""
+    bucket = settings.data_bucket
+    report = store.get_json(bucket, monitoring_key(request.day, "report.json"))
+    drifted = [measure for measure in report["measures"] if measure["drifted"]]
+    drifted_of = f"{len(drifted)} of {len(report['measures'])} measures"
+    text = [
+        f"{drifted_of} of {request.day} have drifted: {report['lines']:,} lines of {report['matters']:,} matters,",
+        "against those that the live model was trained on.",
+        "",
+        RULER,
+        *(f"* {words(measure)}" for measure in drifted),
+        "",
+        RULER,
+        "What to do: see on the page which bins or categories have grown. Where the invoices have changed for good",
+        "(new rates, a new matter type, another mix), train on lines that have it: drop past lines under incoming/.",
+        "Where a file was wrong (a column in another unit, another client's lines), tell who makes it.",
+        "",
+        f"Page: s3://{bucket}/{monitoring_key(request.day, 'report.html')}",
+        f"Live model: {report['model_run']}, promoted {report['promoted_at']}",
+        f"Run: {request.run}",
+        "",
+    ]
+    subject = f"Drift: {drifted_of} on {request.day}"
+    return Notified(message_id=publish(settings.operators_topic_arn, subject, "\n".join(text)))
+
+
+def words(measure: dict[str, Any]) -> str:
+    """One measure as a sentence."""
+    name, value, low, limit = (measure[key] for key in ("name", "value", "low", "limit"))
+    if value is None:
+        return f"{name} ({measure['what']}): not measured."
+    if measure["bins"]:
+        return f"{name} ({measure['what']}): population stability index {value:.3f}, limit {limit:.3f}."
+    if low is None:
+        bound = f"at most {limit:.1%}"
+    elif limit is None:
+        bound = f"by chance at least {low:.1%}"
+    else:
+        bound = f"by chance {low:.1%} to {limit:.1%}"
+    return f"{name} ({measure['what']}): {value:.1%}, {bound}."

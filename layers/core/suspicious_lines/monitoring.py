@@ -1,0 +1,181 @@
+"""The monitor workflow: a day's captured lines against the baseline that the live model was trained on.
+
+The baseline is the live model's own validation lines: a fifth of its training file, drawn at random, with their scores.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ValidationError
+
+from suspicious_lines import datasets, drift, store
+from suspicious_lines.drift import Measure
+from suspicious_lines.drift_page import drift_html
+from suspicious_lines.encoder import Encoder
+from suspicious_lines.errors import InvalidUploadError, NoLiveModelError
+from suspicious_lines.features import features_csv
+from suspicious_lines.layout import CAPTURED_PREFIX, RunFiles, monitoring_key
+from suspicious_lines.messages import Drift, DriftRequest, LiveModel
+from suspicious_lines.planted import plant
+from suspicious_lines.promotion import live_model
+from suspicious_lines.ranking import Reference
+from suspicious_lines.receipts import Receipt
+from suspicious_lines.rules import Rules
+from suspicious_lines.scoring import score_features, sender
+from suspicious_lines.settings import DriftSettings
+
+# Below this, chance alone makes nearly any index; a day of fewer lines is told, not judged.
+FEWEST_LINES = 200
+# How many measures share the chance of a false alarm: nine stabilities, two shares, the catch rate.
+MEASURES = 12
+
+
+class DriftReport(BaseModel):
+    """The document monitoring/dt=<day>/report.json; `note` says why nothing was measured."""
+
+    day: date
+    model_run: str | None = None
+    promoted_at: str | None = None
+    threshold: float | None = None
+    runs: int = 0
+    lines: int = 0
+    matters: int = 0
+    lines_of_other_models: int = 0
+    note: str | None = None
+    measures: list[Measure] = []
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The live model as it judges lines, and its baseline: scored lines with `model_score` and `score`."""
+
+    live: LiveModel
+    encoder: Encoder
+    rules: Rules
+    reference: Reference
+    baseline: pd.DataFrame
+
+
+def measure_drift(request: DriftRequest, settings: DriftSettings) -> Drift:
+    """Measures a day's lines and writes the report and its page; the same day gives the same report.
+
+    Raises:
+        InvalidUploadError: the execution's input names no day.
+        EndpointBusyError, ModelGoneError, ModelResponseError: the live endpoint did not score the planted errors.
+    """
+    bucket, day = settings.data_bucket, _day(request)
+    try:
+        live = live_model(bucket)
+    except NoLiveModelError:
+        return _write(DriftReport(day=day, note="no model is live"), bucket, None)
+    keys = store.keys(bucket, f"{CAPTURED_PREFIX}dt={day.isoformat()}/")
+    captured = datasets.read_dataset(bucket, keys) if keys else pd.DataFrame({"model_run": []})
+    lines = captured[(captured["model_run"] == live.run).to_numpy()].reset_index(drop=True)
+    report = DriftReport(
+        day=day,
+        model_run=live.run,
+        promoted_at=live.promoted_at,
+        threshold=live.threshold,
+        runs=len(keys),
+        lines=len(lines),
+        lines_of_other_models=len(captured) - len(lines),
+    )
+    if len(lines) < FEWEST_LINES:
+        few = f"the live model scored {len(lines)} lines, and {FEWEST_LINES} are needed to tell drift from chance"
+        return _write(report.model_copy(update={"note": few}), bucket, live)
+    watched = _watched(live, bucket)
+    measures = judged(watched, lines, *_planted_scores(watched, lines, settings.split_seed))
+    measures.append(_rejected(bucket, keys, settings.rejected_percent))
+    found = {"matters": lines["matter_number"].nunique(), "measures": measures}
+    return _write(report.model_copy(update=found), bucket, live)
+
+
+def judged(watched: Watched, lines: pd.DataFrame, caught_then: np.ndarray, caught_now: np.ndarray) -> list[Measure]:
+    """All that can be measured of lines and of the planted errors caught among the baseline's and among them."""
+    baseline, threshold = watched.baseline, watched.live.threshold
+    flagged = [pd.Series(frame["score"] >= threshold, name="flagged") for frame in (baseline, lines)]
+    unseen = [pd.Series(watched.encoder.unseen(frame), name="unseen") for frame in (baseline, lines)]
+    matters = [frame["matter_number"] for frame in (baseline, lines)]
+    return [
+        *drift.stability(baseline, lines, watched.encoder, MEASURES),
+        drift.share("lines above the threshold", flagged, matters, MEASURES),
+        drift.share("lines with a category unseen in training", unseen, matters, MEASURES),
+        drift.caught(caught_then, caught_now, MEASURES),
+    ]
+
+
+def _day(request: DriftRequest) -> date:
+    given = request.input.get("day")
+    if given is None:
+        return request.started_at.astimezone(UTC).date() - timedelta(days=1)
+    try:
+        return date.fromisoformat(str(given))
+    except ValueError as error:
+        raise InvalidUploadError("the execution's input", "day is no date", 'Give {"day": "2026-11-23"}.') from error
+
+
+def _watched(live: LiveModel, bucket: str) -> Watched:
+    encoder = Encoder.from_json(store.get_bytes(bucket, live.encoder_key).decode())
+    rules = Rules.read(bucket)
+    baseline = datasets.read_dataset(bucket, [RunFiles(live.run).result("scored_lines.parquet")])
+    reference = Reference.of(baseline["model_score"].to_numpy(), rules.hits(baseline, encoder), rules.ranking())
+    return Watched(live, encoder, rules, reference, baseline)
+
+
+def _planted_scores(watched: Watched, lines: pd.DataFrame, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which errors, planted among the baseline's and among the day's lines, are caught: two masks."""
+    send = sender(watched.live.endpoint_name)
+    caught = []
+    for frame in (watched.baseline, lines.assign(error=pd.array([pd.NA] * len(lines), dtype="boolean"))):
+        planted = plant(frame, seed)
+        scores = np.array(score_features(features_csv(watched.encoder, planted), send))
+        joined = watched.reference.score(scores, watched.rules.hits(planted, watched.encoder))
+        caught.append(joined >= watched.live.threshold)
+    return caught[0], caught[1]
+
+
+def _rejected(bucket: str, keys: list[str], percent: float) -> Measure:
+    """The share of lines refused, from the receipts of the runs that captured something."""
+    read = rejected = 0
+    for key in keys:
+        run = key.rpartition("/")[2].removesuffix(".parquet")
+        found = store.get_with_etag(bucket, RunFiles(run).receipt)
+        try:
+            counts = Receipt.model_validate_json(found[0]).counts if found else None
+        except ValidationError:
+            counts = None
+        read += (counts or {}).get("lines_read", 0)
+        rejected += (counts or {}).get("lines_rejected", 0)
+    value = rejected / read if read else None
+    return Measure(
+        name="rejected",
+        what="lines refused",
+        value=None if value is None else round(value, 4),
+        limit=percent / 100,
+        drifted=value is not None and value > percent / 100,
+    )
+
+
+def _write(report: DriftReport, bucket: str, live: LiveModel | None) -> Drift:
+    store.put(
+        bucket, monitoring_key(report.day, "report.html"), drift_html(report.model_dump()), "text/html; charset=utf-8"
+    )
+    store.put_json(bucket, monitoring_key(report.day, "report.json"), report.model_dump(mode="json"))
+    by_name = {measure.name: measure for measure in report.measures}
+    indices = [measure.value for measure in report.measures if measure.bins and measure.value is not None]
+    return Drift(
+        day=report.day,
+        lines=report.lines,
+        drifted=sum(measure.drifted for measure in report.measures),
+        largest_psi=max(indices, default=None),
+        flagged_percent=_percent(by_name.get("flagged")),
+        unseen_percent=_percent(by_name.get("unseen")),
+        catch_percent=_percent(by_name.get("catch_rate")),
+        model_age_days=live.age_days(datetime.now(UTC)) if live else None,
+    )
+
+
+def _percent(measure: Measure | None) -> float | None:
+    return None if measure is None or measure.value is None else round(100 * measure.value, 2)
