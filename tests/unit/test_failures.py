@@ -79,3 +79,10 @@ def test_a_live_model_is_no_leftover(cloud, deleted):
     store.put_json(BUCKET, "models/current.json", {"run": "run"})
     report()
     assert deleted == []
+
+
+@pytest.mark.parametrize(("listed", "cleaned"), [("former", 0), ("dropped", 1)])
+def test_a_former_model_that_is_kept_is_no_leftover_either(cloud, deleted, listed, cleaned):
+    store.put_json(BUCKET, "models/current.json", {"run": "another", listed: [{"run": "run"}]})
+    report()
+    assert len(deleted) == cleaned

@@ -79,4 +79,4 @@ def _tell(done: ModelChange, settings: RestoreSettings) -> None:
         f"Files that began before then end with the model they began with. To undo it: make rollback RUN={done.replaced}",
         "",
     ]
-    publish(settings.operators_topic_arn, f"Rolled back to the model of run {done.run}", "\n".join(text))
+    publish(settings.operators_topic_arn, "Went back to a former model", "\n".join(text))
