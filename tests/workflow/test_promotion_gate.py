@@ -2,8 +2,11 @@
 
 import io
 import json
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +17,7 @@ from suspicious_lines.comparing import Comparison
 from suspicious_lines.preprocessing import split
 from suspicious_lines.receipts import Receipt
 
+ROOT = Path(__file__).parents[2]
 CURRENT = "models/current.json"
 SPLIT_SEED = 1  # the template's
 
@@ -220,4 +224,22 @@ def test_readers_always_see_a_whole_document(workflow, champion, activities):
         )
         seen.add(document["run"])
         time.sleep(0.02)
-    assert len(seen) == 2
+    assert seen | {workflow.live()} == {champion.name, workflow.wait(arn).name}
+
+
+def test_make_rollback_says_how_it_ended(workflow, champion, activities):
+    home = str(workflow.cloud.outbox.parent)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "scripts/rollback.py", "--home", home, *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    refused = run("--run", "unheard-of")
+    assert (refused.returncode, refused.stdout) == (1, "rolling back on the embedded AWS\n")
+    assert refused.stderr.startswith("rollback: NoFormerModelError: The model of run unheard-of cannot be gone back to")
+    second = workflow.drop(activities)
+    done = run("--reason", "it flags too much")
+    assert done.returncode == 0, done.stderr
+    told = f"The model of run {champion.name} is live again, in place of that of run {second.name}."
+    assert done.stdout.splitlines()[1] == told
+    assert (workflow.live(), current(workflow)["history"][0]["reason"]) == (champion.name, "it flags too much")
