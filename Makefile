@@ -18,7 +18,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help demo up test invoke lint fmt build deploy requirements check-requirements check-machines check-template clean
+.PHONY: help demo up test invoke rollback lint fmt build deploy requirements check-requirements check-machines check-template clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -34,6 +34,9 @@ test: $(DEV) ## Run the tests (ARGS="-k threshold" to choose)
 
 invoke: $(DEV) ## Run one function: FUNCTION=preprocess [EVENT=events/preprocess.json]; `make up` must be running
 	@bash scripts/invoke.sh "$(FUNCTION)" "$(or $(EVENT),events/$(FUNCTION).json)" $(ARGS)
+
+rollback: $(DEV) ## Go back to a former model: [RUN=its run] [REASON="words"]; CONFIG=dev or prod: on AWS, else under `make up`
+	@$(BIN)/python scripts/rollback.py --run "$(RUN)" --reason "$(REASON)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
 
 lint: $(DEV) check-requirements check-machines check-template ## Check style, types, template and state machines
 	$(BIN)/ruff check $(wildcard $(SOURCES) benchmarks)

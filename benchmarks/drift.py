@@ -14,11 +14,12 @@ import pandas as pd
 
 from benchmarks.methods import Trial, score_rows
 from benchmarks.tables import write
-from suspicious_lines.messages import LiveModel
+from suspicious_lines.messages import ChosenThreshold, LiveModel
 from suspicious_lines.monitoring import Watched, judged
 from suspicious_lines.planted import plant
 from suspicious_lines.quality import wilson
 from suspicious_lines.rules import Rules
+from suspicious_lines.yardstick import Yardstick
 
 Change = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
 
@@ -40,11 +41,13 @@ class Monitor:
             run="run", endpoint_name="endpoint", max_concurrency=1, encoder_key="", promoted_at="2026-11-24",
             threshold=judgement.threshold.value,
         )  # fmt: skip
-        return Watched(live, self.trained.encoder, self.rules, judgement.reference, judgement.lines)
+        chosen = ChosenThreshold(value=live.threshold, strategy="budget", note=None)
+        model = Yardstick(self.trained.encoder, judgement.lines, judgement.reference, chosen)
+        return Watched(live, model, self.rules)
 
     @cached_property
     def _caught_then(self) -> np.ndarray:
-        return self._caught(self.watched.baseline)
+        return self._caught(self.watched.model.past)
 
     @cached_property
     def _matters(self) -> list[pd.DataFrame]:
@@ -53,8 +56,8 @@ class Monitor:
 
     def _caught(self, lines: pd.DataFrame) -> np.ndarray:
         planted = plant(lines, 1)
-        hits = self.rules.hits(planted, self.watched.encoder)
-        return self.watched.reference.score(self._model_scores(planted), hits) >= self.watched.live.threshold
+        hits = self.rules.hits(planted, self.watched.model.encoder)
+        return self.watched.model.reference.score(self._model_scores(planted), hits) >= self.watched.live.threshold
 
     def drifted(self, number: int, matters: int, change: Change | None = None) -> set[str]:
         """The measures that alarm on day `number`."""
@@ -63,7 +66,7 @@ class Monitor:
         day = pd.concat([self._matters[place] for place in drawn], ignore_index=True)
         day = change(day, rng) if change else day
         model_scores = self._model_scores(day)
-        scores = self.watched.reference.score(model_scores, self.rules.hits(day, self.watched.encoder))
+        scores = self.watched.model.reference.score(model_scores, self.rules.hits(day, self.watched.model.encoder))
         day = day.assign(model_score=model_scores, score=scores)
         measures = judged(self.watched, day, self._caught_then, self._caught(day))
         return {measure.name for measure in measures if measure.drifted}

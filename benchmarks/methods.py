@@ -42,8 +42,8 @@ class Trial:
     validation: pd.DataFrame
 
     @classmethod
-    def make(cls, kind: activities.Kind, seed: int) -> "Trial":
-        answers = activities.generate_with_answers(kind, seed)
+    def make(cls, kind: activities.Kind, seed: int, count: int = activities.PUBLISHED_LINES) -> "Trial":
+        answers = activities.generate_with_answers(kind, seed, count)
         lines = answers[activities.COLUMNS].rename(columns=FIELDS)
         lines = lines.astype({**dict.fromkeys(NUMBERS, float), "matter_number": str})
         lines = lines.astype({FIELDS[name]: "category" for name in TEXT_COLUMNS}).assign(line=lines.index + 2)

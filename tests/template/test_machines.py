@@ -141,8 +141,9 @@ def test_error_names_are_those_of_the_library(machines: Machines, root: Path) ->
             assert ours <= classes, f"{name}: no class is called {ours - classes}"
 
 
-# A newer model takes over, or the file waits for the first one: both are ways to a result.
-RECOVERABLE = {"ModelGoneError", "NoLiveModelError"}
+# A newer model takes over or is compared with, one that does not answer is replaced, or the file waits for the first
+# one: all are ways to a result.
+RECOVERABLE = {"ModelGoneError", "ModelResponseError", "ChampionChangedError", "NoLiveModelError"}
 
 
 def test_failures_end_in_fail(machines: Machines) -> None:

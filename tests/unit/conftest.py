@@ -44,6 +44,8 @@ ENVIRONMENT = {
     "NOTIFY_BY_FIRM": "false",
     "MODELS_KEPT": "2",
     "REJECTED_PERCENT": "5",
+    "PROMOTION_MARGIN": "0.02",
+    "PROMOTION_AGREEMENT": "0.5",
     "SCORE_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:000000000000:stateMachine:suspicious-lines-score",
     "REVIEWERS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:reviewers",
     "OPERATORS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:operators",

@@ -5,6 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from suspicious_lines.messages import ChosenThreshold
+from suspicious_lines.quality import Metrics
+
 ROOT = Path(__file__).parents[2]
 BUCKET = "suspicious-lines-data-000000000000-us-east-1"
 HEADER = "Matter Number,Firm Name,Matter Type,Resource,Activity,Minutes,Fee,Total,Error"
@@ -45,3 +48,12 @@ def lines_frame(count: int, seed: int = 1, labelled: bool = True) -> pd.DataFram
     return frame.astype(
         dict.fromkeys(["matter_number", "firm_name", "matter_type", "resource", "activity"], "category")
     )
+
+
+def metrics_of(threshold: ChosenThreshold, flagged: int = 0) -> Metrics:
+    """The metrics of a run of which only these matter."""
+    nothing = dict.fromkeys(Metrics.model_fields)
+    counts = {name: 0 for name in Metrics.model_fields if name.startswith("lines_")}
+    rest = {"labelled": 0, "matters": 0, "amount_at_stake": 0}
+    empty = {name: {} for name in ("found_by", "rules", "self_test", "unknown_categories", "suppressed")}
+    return Metrics.model_validate(nothing | counts | rest | empty | {"flagged": flagged, "threshold": threshold})

@@ -16,10 +16,13 @@ MACHINES = [json.loads(path.read_text())["States"] for path in sorted(ROOT.glob(
 def states_of(function: str) -> list[dict]:
     """The states of all the machines that call a function."""
     name = "".join(word.capitalize() for word in function.split("_"))
-    states = [
-        machine | machine.get("ScoreParts", {}).get("ItemProcessor", {}).get("States", {}) for machine in MACHINES
+    inner = [
+        state["ItemProcessor"]["States"]
+        for machine in MACHINES
+        for state in machine.values()
+        if "ItemProcessor" in state
     ]
-    return [machine[name] for machine in states if name in machine]
+    return [states[name] for states in [*MACHINES, *inner] if name in states]
 
 
 def model_of(function: str) -> type[messages.Message]:

@@ -64,7 +64,9 @@ def test_a_bad_file_is_told_to_those_who_drop_files_too_and_stays_claimed(cloud,
 
 
 def test_a_failure_is_reported_once(cloud, deleted):
-    assert report() == report()
+    first, again = report(), report()
+    assert (first.error, first.cause) == (again.error, again.cause)
+    assert again.estimated_cost is None, "the cost was counted before"
     assert len(messages(cloud, "operators")) == 1
     # What a redriven run left is cleaned up all the same.
     assert len(deleted) == 2
@@ -79,3 +81,10 @@ def test_a_live_model_is_no_leftover(cloud, deleted):
     store.put_json(BUCKET, "models/current.json", {"run": "run"})
     report()
     assert deleted == []
+
+
+@pytest.mark.parametrize(("listed", "cleaned"), [("former", 0), ("dropped", 1)])
+def test_a_former_model_that_is_kept_is_no_leftover_either(cloud, deleted, listed, cleaned):
+    store.put_json(BUCKET, "models/current.json", {"run": "another", listed: [{"run": "run"}]})
+    report()
+    assert len(deleted) == cleaned

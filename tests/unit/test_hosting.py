@@ -100,3 +100,17 @@ def test_a_changing_endpoint_is_deleted_later(sagemaker):
     with pytest.raises(EndpointBusyError):
         delete_endpoint(NAME)
     assert set(sagemaker.existing) == {"endpoint", "endpoint_config", "model"}
+
+
+@pytest.mark.parametrize(
+    ("status", "can"), [("InService", True), ("Updating", True), ("Creating", False), ("Failed", False), (None, False)]
+)
+def test_only_an_endpoint_that_takes_requests_can_score(sagemaker, monkeypatch, status, can):
+    sagemaker.status = status
+    if status is None:
+
+        def missing(EndpointName):
+            raise sagemaker._error("Could not find endpoint")
+
+        monkeypatch.setattr(sagemaker, "describe_endpoint", missing)
+    assert hosting.can_score(NAME) is can

@@ -4,11 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from frames import BUCKET, ROOT, lines_frame
+from frames import BUCKET, ROOT, lines_frame, metrics_of
 from suspicious_lines import datasets, monitoring, store
 from suspicious_lines.capturing import CAPTURED_COLUMNS
 from suspicious_lines.drift_page import drift_html
 from suspicious_lines.encoder import Encoder
+from suspicious_lines.messages import ChosenThreshold
+from suspicious_lines.promotion import live_model
+from suspicious_lines.rules import Rules
+from suspicious_lines.yardstick import read_yardstick
 
 DAY = "2026-11-24"
 
@@ -34,6 +38,8 @@ def live(cloud, monkeypatch):
         "threshold": 4.0, "promoted_at": "2026-11-20T00:00:00+00:00",
     }  # fmt: skip
     store.put_json(BUCKET, "models/current.json", model)
+    threshold = ChosenThreshold(value=4.0, strategy="budget", note=None)
+    store.put_json(BUCKET, "runs/past/results/metrics.json", metrics_of(threshold).model_dump(mode="json"))
     return encoder
 
 
@@ -148,7 +154,8 @@ def test_the_page_shows_a_category_as_text_only():
 
 def test_the_baseline_and_the_day_are_planted_alike(live):
     frame = lines_frame(300, seed=4)
-    watched = monitoring._watched(monitoring.live_model(BUCKET), BUCKET)
+    rules = Rules.default()
+    watched = monitoring.Watched(live_model(BUCKET), read_yardstick(BUCKET, "past", rules), rules)
     then, now = monitoring._planted_scores(watched, pd.DataFrame(frame.drop(columns="error")), 1)
     assert len(then) == len(now) == 200
     assert np.mean(then) > 0.3

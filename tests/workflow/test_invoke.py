@@ -21,6 +21,8 @@ IN_ORDER = [
     "score_lines",
     "choose_threshold",
     "notify_reviewers",
+    "encode_for_champion",
+    "compare_models",
     "promote_model",
     "encode_lines",
     "flag_lines",
@@ -31,6 +33,8 @@ IN_ORDER = [
     "read_verdicts",
     "learn_from_verdicts",
     "notify_of_review",
+    "refuse_model",
+    "restore_model",
     "report_failure",
 ]
 
@@ -52,19 +56,26 @@ def invoke(workflow, tmp_path):
     return run
 
 
-def test_the_events_replay_the_workflow_function_by_function(workflow, no_verdicts, invoke):
+def test_the_events_replay_the_workflow_function_by_function(workflow, no_model, no_verdicts, invoke):
     assert sorted(IN_ORDER) == sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
     body = generate(lines=1_500).to_csv(index=False).encode()
     earlier = workflow.drop(body)  # the upload that the events speak of, and an execution whose history they can read
     workflow.drop(body, "invoices/invoices.csv")
     dataset: dict = {}
     new: dict = {}
+    contest: dict = {}
     for function in IN_ORDER:
         changes: dict = {}
         if function in {"choose_threshold", "write_receipt"}:
             changes["dataset"] = dataset
         if function == "flag_lines":
             changes |= new
+        if function in {"encode_for_champion", "compare_models"}:
+            changes["parts"] = dataset["parts"]
+        if function in {"compare_models", "promote_model"}:
+            changes |= {"contest": contest, "live_run": earlier.name}
+        if function == "refuse_model":
+            changes["endpoint_name"] = "suspicious-lines-refused-000000000000"
         if function == "write_receipt":
             changes["execution_arn"] = earlier.arn
         if function == "report_failure":
@@ -81,6 +92,16 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, no_verdic
             new = answer
             for part in new["dataset"]["parts"]:
                 invoke("score_lines", run="example-score", part=part, endpoint_name=new["model"]["endpoint_name"])
+        if function == "encode_for_champion":
+            contest = answer
+            for part in contest["parts"]:
+                invoke("score_lines", part=part, endpoint_name=contest["champion"]["endpoint_name"])
+        if function == "compare_models":
+            assert (answer["promoted"], answer["champion"]) == (True, earlier.name)
+        if function == "promote_model":
+            assert workflow.live() == answer["run"] == "example"
+        if function == "refuse_model":
+            assert answer == {"deleted": []}
         if function == "park_upload":
             assert answer == {"parked": False}
         if function == "start_training":
@@ -91,7 +112,7 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, no_verdic
             assert (answer["status"], answer["run"]) == ("SUCCEEDED", "example")
         if function == "learn_from_verdicts":
             assert answer["precision"] == 1
-    assert workflow.live() == "example"
+    assert workflow.live() == earlier.name
     assert "example" not in workflow.claims()
 
 

@@ -38,6 +38,14 @@ class ModelGoneError(Exception):
     """The endpoint is not there any more: newer models have replaced it. The lines can be scored by the live one."""
 
 
+class ChampionChangedError(Exception):
+    """Another model went live since this run compared its own with the live one. The comparison is made again."""
+
+
+class NoFormerModelError(Exception):
+    """There is no such model to go back to; the message says which there are."""
+
+
 class NoLiveModelError(Exception):
     """No model was ever promoted, so new lines cannot be scored yet. The upload is parked."""
 

@@ -29,10 +29,12 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
     cause = _cause(report, name)
     upload = _upload(report)
 
-    # A promoted model serves the lines to come: it is no leftover, even if what followed failed.
+    # A promoted model serves the lines to come, and a former one that is kept can do so again: neither is a leftover,
+    # even if what followed failed.
     live = store.get_with_etag(bucket, LIVE_MODEL_KEY)
-    is_live = live is not None and json.loads(live[0])["run"] == report.run
-    deleted = [] if is_live else _clean_up(name)
+    models = json.loads(live[0]) if live else {}
+    needed = [models.get("run"), *(former["run"] for former in models.get("former", []))]
+    deleted = [] if report.run in needed else _clean_up(name)
     # A file that cannot be used stays claimed: another delivery of it would only be refused once more.
     if upload and error != _UPLOAD_AT_FAULT:
         claims.release(settings.claim_table, upload, report.run)

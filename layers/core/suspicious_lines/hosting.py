@@ -61,6 +61,12 @@ def _unless_exists(create: Callable[..., Any], **request: Any) -> None:
             raise
 
 
+def can_score(name: str) -> bool:
+    """Whether there is an endpoint of this name that takes requests."""
+    endpoint = found(client("sagemaker").describe_endpoint, EndpointName=name)
+    return endpoint is not None and endpoint["EndpointStatus"] in {"InService", "Updating", "SystemUpdating"}
+
+
 def settle(name: str, seconds: float) -> None:
     """Waits until an endpoint can be deleted: SageMaker refuses while it is being created or updated.
 

@@ -9,6 +9,7 @@ LIVE_MODEL_KEY = "models/current.json"
 PARKED_PREFIX = "parked/"
 CAPTURED_PREFIX = "scored/"
 JUDGED_PREFIX = "judged/"
+_CHAMPION = "champion/"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class RunFiles:
         return f"{self.prefix}/features/{part}.csv"
 
     def lines(self, part: str) -> str:
-        return f"{self.prefix}/lines/{part}.parquet"
+        """The lines of a part; those that the champion scores are the run's own."""
+        return f"{self.prefix}/lines/{part.removeprefix(_CHAMPION)}.parquet"
 
     def scores(self, part: str) -> str:
         return f"{self.prefix}/scores/{part}.parquet"
@@ -62,6 +64,11 @@ def part_name(kind: str, number: int) -> str:
     """`validation/part-00007`: parts sort by name in the order of their lines. Kinds: train, test, validation, planted,
     invoices, judged."""
     return f"{kind}/part-{number:05d}"
+
+
+def champion_part(part: str) -> str:
+    """`champion/validation/part-00007`: the same lines, encoded for and scored by the live model."""
+    return f"{_CHAMPION}{part}"
 
 
 def captured_key(day: date, run: str) -> str:

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 BUDGET_PATTERN = r"^(0*[1-9]\d*(\.\d+)?|0*\.0*[1-9]\d*|0+\.0*[1-9]\d*)%?$"
 Strategy = Literal["error-median", "budget", "precision", "f-beta", "sigma"]
 Run = Field(pattern=r"^[^/\s]{1,80}$", description="the name of the execution")
-Part = Field(pattern=r"^(validation|planted|invoices|judged)/part-\d{5}$")
+Part = Field(pattern=r"^((champion/)?(validation|planted)|invoices|judged)/part-\d{5}$")
 
 
 class Message(BaseModel):
@@ -191,10 +191,79 @@ class Notified(Message):
     message_id: str
 
 
+class ChampionRequest(Message):
+    """`parts`: the run's own; `gone`: the endpoint that an earlier try found deleted or useless, or empty."""
+
+    run: str = Run
+    parts: list[str]
+    gone: str
+
+
+class Contest(Message):
+    """Whom the new model is measured against: `champion`, the live model, and `parts`, what it scores; null and none
+    where there is nothing to compare with, for the reason in `note`. `live_run`: the run whose model was live, which
+    PromoteModel must still find there."""
+
+    live_run: str | None
+    champion: ModelInUse | None
+    parts: list[str]
+    note: str | None
+
+
+class CompareRequest(Message):
+    run: str = Run
+    parts: list[str]
+    contest: Contest
+
+
+class Decision(Message):
+    """What became of a run's model and why; `champion`: the run whose model was live."""
+
+    promoted: bool
+    champion: str | None
+    reason: str
+
+
 class PromoteRequest(Message):
     run: str = Run
     endpoint_name: str
     max_concurrency: int
+    live_run: str | None
+    reason: str
+
+
+class RefuseRequest(Message):
+    run: str = Run
+    upload: Upload
+    endpoint_name: str
+
+
+class Refused(Message):
+    """`deleted`: what there was to delete."""
+
+    deleted: list[str]
+
+
+class RestoreOrder(Message):
+    """What a person asks for: `run`, which trained the model to go back to (empty: the newest former one that can
+    score); `reason`, in words."""
+
+    run: str = Field(default="", pattern=r"^[^/\s]{0,80}$")
+    reason: str = Field(default="", max_length=500)
+
+
+class RestoreRequest(Message):
+    """`run` is the rollback's own execution."""
+
+    run: str = Run
+    order: RestoreOrder
+
+
+class Restored(Message):
+    """`run` is the live model's again; `replaced`: the run whose model was live before."""
+
+    run: str = Run
+    replaced: str | None
 
 
 class ModelVersion(Message):
@@ -209,8 +278,9 @@ class ModelVersion(Message):
 
 
 class ModelChange(Message):
-    """What was done to the live model, when and why; `run` and `threshold` are those it had afterwards. `review_run`:
-    whose verdicts moved the threshold."""
+    """What was done to the live model, when and why; `run` and `threshold` are those it had afterwards. Of a change of
+    model, `replaced` is the run before; of one by hand, `execution` names the execution that did it; `review_run` is
+    the run whose verdicts moved the threshold."""
 
     at: str
     what: Literal["promoted", "rolled back", "recalibrated"]
@@ -218,13 +288,16 @@ class ModelChange(Message):
     threshold: float
     reason: str
     review_run: str | None = None
+    replaced: str | None = None
+    execution: str | None = None
 
 
 class LiveModel(ModelVersion):
-    """`models/current.json`: what new lines are scored with, which models were live before it, and all that was done
-    to it; both newest first."""
+    """`models/current.json`: what new lines are scored with, which models before it can be gone back to, which ones
+    cannot because their endpoints are deleted, and all that was done to it; all newest first."""
 
     former: list[ModelVersion] = []
+    dropped: list[ModelVersion] = []
     history: list[ModelChange] = []
 
     def age_days(self, now: datetime) -> float:
@@ -233,8 +306,8 @@ class LiveModel(ModelVersion):
 
 
 class ReceiptRequest(Message):
-    """`model_run`: the run that trained the model that scored the lines; this one, where it trained its own. Null with
-    what else there is of a model, where the run scored nothing."""
+    """`model_run`: the run that trained the model that scored the lines; this one, where it trained its own, and then
+    `promotion` says what became of that model. Null, with all else of a model, where the run scored nothing."""
 
     run: str = Run
     execution_arn: str
@@ -244,6 +317,7 @@ class ReceiptRequest(Message):
     model_run: str | None = Field(pattern=r"^[^/\s]{1,80}$")
     endpoint_name: str | None
     threshold: ChosenThreshold | None
+    promotion: Decision | None
 
 
 class VerdictsRequest(Message):

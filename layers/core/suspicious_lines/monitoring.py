@@ -13,18 +13,17 @@ from pydantic import BaseModel, ValidationError
 from suspicious_lines import datasets, drift, store
 from suspicious_lines.drift import Measure
 from suspicious_lines.drift_page import drift_html
-from suspicious_lines.encoder import Encoder
-from suspicious_lines.errors import InvalidUploadError, NoLiveModelError
+from suspicious_lines.errors import InvalidUploadError
 from suspicious_lines.features import features_csv
 from suspicious_lines.layout import CAPTURED_PREFIX, RunFiles, monitoring_key
 from suspicious_lines.messages import Drift, DriftRequest, LiveModel
 from suspicious_lines.planted import plant
-from suspicious_lines.promotion import live_model
-from suspicious_lines.ranking import Reference
+from suspicious_lines.promotion import find_live_model
 from suspicious_lines.receipts import Receipt
 from suspicious_lines.rules import Rules
 from suspicious_lines.scoring import score_features, sender
 from suspicious_lines.settings import DriftSettings
+from suspicious_lines.yardstick import Yardstick, read_yardstick
 
 # Below this, chance alone makes nearly any index; a day of fewer lines is told, not judged.
 FEWEST_LINES = 200
@@ -49,13 +48,11 @@ class DriftReport(BaseModel):
 
 @dataclass(frozen=True)
 class Watched:
-    """The live model as it judges lines, and its baseline: scored lines with `model_score` and `score`."""
+    """The live model as it judges lines: `model.past` is the baseline."""
 
     live: LiveModel
-    encoder: Encoder
+    model: Yardstick
     rules: Rules
-    reference: Reference
-    baseline: pd.DataFrame
 
 
 def measure_drift(request: DriftRequest, settings: DriftSettings) -> Drift:
@@ -66,9 +63,8 @@ def measure_drift(request: DriftRequest, settings: DriftSettings) -> Drift:
         EndpointBusyError, ModelGoneError, ModelResponseError: the live endpoint did not score the planted errors.
     """
     bucket, day = settings.data_bucket, _day(request)
-    try:
-        live = live_model(bucket)
-    except NoLiveModelError:
+    live = find_live_model(bucket)
+    if live is None:
         return _write(DriftReport(day=day, note="no model is live"), bucket, None)
     keys = store.keys(bucket, f"{CAPTURED_PREFIX}dt={day.isoformat()}/")
     captured = datasets.read_dataset(bucket, keys) if keys else pd.DataFrame({"model_run": []})
@@ -85,7 +81,8 @@ def measure_drift(request: DriftRequest, settings: DriftSettings) -> Drift:
     if len(lines) < FEWEST_LINES:
         few = f"the live model scored {len(lines)} lines, and {FEWEST_LINES} are needed to tell drift from chance"
         return _write(report.model_copy(update={"note": few}), bucket, live)
-    watched = _watched(live, bucket)
+    rules = Rules.read(bucket)
+    watched = Watched(live, read_yardstick(bucket, live.run, rules), rules)
     measures = judged(watched, lines, *_planted_scores(watched, lines, settings.split_seed))
     measures.append(_rejected(bucket, keys, settings.rejected_percent))
     found = {"matters": lines["matter_number"].nunique(), "measures": measures}
@@ -94,12 +91,12 @@ def measure_drift(request: DriftRequest, settings: DriftSettings) -> Drift:
 
 def judged(watched: Watched, lines: pd.DataFrame, caught_then: np.ndarray, caught_now: np.ndarray) -> list[Measure]:
     """All that can be measured of lines and of the planted errors caught among the baseline's and among them."""
-    baseline, threshold = watched.baseline, watched.live.threshold
+    baseline, encoder, threshold = watched.model.past, watched.model.encoder, watched.live.threshold
     flagged = [pd.Series(frame["score"] >= threshold, name="flagged") for frame in (baseline, lines)]
-    unseen = [pd.Series(watched.encoder.unseen(frame), name="unseen") for frame in (baseline, lines)]
+    unseen = [pd.Series(encoder.unseen(frame), name="unseen") for frame in (baseline, lines)]
     matters = [frame["matter_number"] for frame in (baseline, lines)]
     return [
-        *drift.stability(baseline, lines, watched.encoder, MEASURES),
+        *drift.stability(baseline, lines, encoder, MEASURES),
         drift.share("lines above the threshold", flagged, matters, MEASURES),
         drift.share("lines with a category unseen in training", unseen, matters, MEASURES),
         drift.caught(caught_then, caught_now, MEASURES),
@@ -116,22 +113,14 @@ def _day(request: DriftRequest) -> date:
         raise InvalidUploadError("the execution's input", "day is no date", 'Give {"day": "2026-11-23"}.') from error
 
 
-def _watched(live: LiveModel, bucket: str) -> Watched:
-    encoder = Encoder.from_json(store.get_bytes(bucket, live.encoder_key).decode())
-    rules = Rules.read(bucket)
-    baseline = datasets.read_dataset(bucket, [RunFiles(live.run).result("scored_lines.parquet")])
-    reference = Reference.of(baseline["model_score"].to_numpy(), rules.hits(baseline, encoder), rules.ranking())
-    return Watched(live, encoder, rules, reference, baseline)
-
-
 def _planted_scores(watched: Watched, lines: pd.DataFrame, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Which errors, planted among the baseline's and among the day's lines, are caught: two masks."""
     send = sender(watched.live.endpoint_name)
     caught = []
-    for frame in (watched.baseline, lines.assign(error=pd.array([pd.NA] * len(lines), dtype="boolean"))):
+    for frame in (watched.model.past, lines.assign(error=pd.array([pd.NA] * len(lines), dtype="boolean"))):
         planted = plant(frame, seed)
-        scores = np.array(score_features(features_csv(watched.encoder, planted), send))
-        joined = watched.reference.score(scores, watched.rules.hits(planted, watched.encoder))
+        scores = np.array(score_features(features_csv(watched.model.encoder, planted), send))
+        joined = watched.model.reference.score(scores, watched.rules.hits(planted, watched.model.encoder))
         caught.append(joined >= watched.live.threshold)
     return caught[0], caught[1]
 

@@ -1,63 +1,132 @@
 """The live model: models/current.json names it, and one write swaps it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from suspicious_lines import parking, store
-from suspicious_lines.errors import AwsUnavailableError, NoLiveModelError
-from suspicious_lines.hosting import delete_endpoint
+from suspicious_lines.errors import AwsUnavailableError, ChampionChangedError, NoLiveModelError
+from suspicious_lines.hosting import can_score, delete_endpoint
 from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles
-from suspicious_lines.messages import LiveModel, ModelChange, ModelVersion, PromoteRequest
-from suspicious_lines.settings import PromoteSettings
+from suspicious_lines.messages import LiveModel, ModelChange, ModelVersion, PromoteRequest, Refused, RefuseRequest
+from suspicious_lines.notifications import publish
+from suspicious_lines.settings import PromoteSettings, RefuseSettings
 
 TRIES = 5
 LISTED = 100
-# Deleting is repeated for a few more models than the one that fell out, should an earlier deletion have been lost.
-DELETED_AGAIN = 2
+# Deletions are repeated for as many, should earlier ones have been lost: more than one promotion can ever drop.
+DROPPED_LISTED = 12
 
 
 def promote_model(request: PromoteRequest, settings: PromoteSettings) -> LiveModel:
     """Makes the run's model the live one, deletes the endpoints that are no longer kept and starts parked uploads.
 
-    The models before it stay for `models_kept` in all: runs that began with them end with them.
+    The models before it stay for `models_kept` in all: runs that began with them end with them, and a rollback finds
+    them. A model is listed as dropped before its endpoint is deleted, and no dropped one goes live again, so that
+    nobody can go back to an endpoint that is about to be deleted.
 
     Raises:
+        ChampionChangedError: the live model is another than the one that this run's was compared with.
         AwsUnavailableError: other runs kept swapping the live model meanwhile.
     """
     bucket = settings.data_bucket
-    live = _swap(request, bucket)
-    dropped = live.former[settings.models_kept - 1 :]
-    for former in dropped[: 1 + DELETED_AGAIN]:
-        delete_endpoint(former.endpoint_name)
+    threshold = store.get_json(bucket, RunFiles(request.run).result("metrics.json"))["threshold"]["value"]
+
+    def promoted(current: LiveModel | None) -> LiveModel:
+        if current and any(change.run == request.run for change in current.history):
+            return current  # an earlier try was promoted, and perhaps replaced since
+        live_run = current.run if current else None
+        if live_run != request.live_run:
+            raise ChampionChangedError(f"{live_run or 'no model'} is live and not {request.live_run or 'none'}")
+        return _promoted(current, request, threshold, settings.models_kept)
+
+    live = change_live_model(bucket, promoted)
+    for dropped in live.dropped:
+        delete_endpoint(dropped.endpoint_name)
     parking.start_parked(bucket, settings.score_state_machine_arn)
     return live
 
 
-def _swap(request: PromoteRequest, bucket: str) -> LiveModel:
-    threshold = store.get_json(bucket, RunFiles(request.run).result("metrics.json"))["threshold"]["value"]
+def _promoted(current: LiveModel | None, request: PromoteRequest, threshold: float, models_kept: int) -> LiveModel:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    before = [version_of(current), *current.former] if current else []
+    kept: list[ModelVersion] = []
+    for former in before:
+        if len(kept) == models_kept - 1:
+            break
+        if can_score(former.endpoint_name):
+            kept.append(former)
+    dropped = [former for former in before if former not in kept] + (current.dropped if current else [])
+    change = ModelChange(
+        at=now,
+        what="promoted",
+        run=request.run,
+        threshold=threshold,
+        reason=request.reason,
+        replaced=request.live_run,
+    )
+    return LiveModel(
+        run=request.run,
+        endpoint_name=request.endpoint_name,
+        max_concurrency=request.max_concurrency,
+        encoder_key=RunFiles(request.run).encoder,
+        threshold=threshold,
+        promoted_at=now,
+        former=kept,
+        dropped=dropped[:DROPPED_LISTED],
+        history=[change, *(current.history if current else [])][:LISTED],
+    )
+
+
+def refuse_model(request: RefuseRequest, settings: RefuseSettings) -> Refused:
+    """Deletes a model that is not as good as the live one and tells the operators; told last, so that a try that was
+    broken off before is told once.
+
+    Raises:
+        EndpointBusyError: the endpoint is changing and cannot be deleted yet.
+    """
+    bucket, files = settings.data_bucket, RunFiles(request.run)
+    comparison = store.get_json(bucket, files.result("comparison.json"))
+    deleted = delete_endpoint(request.endpoint_name)
+    text = [
+        f"The model that run {request.run} trained on {request.upload.key} was not promoted:",
+        f"{comparison['reason']}.",
+        "",
+        f"The model of run {comparison['champion']} stays live, and the new one's endpoint is deleted. The lines of",
+        "the file were scored by the new model, and the reviewers have been told.",
+        "",
+        "See whether the file's lines are right. If they are and the new model should serve all the same, raise",
+        "PromotionMargin or lower PromotionAgreement and drop the file again.",
+        "",
+        f"Figures: s3://{bucket}/{files.result('comparison.json')}",
+        "",
+    ]
+    publish(settings.operators_topic_arn, f"New model not promoted: {request.upload.key}", "\n".join(text))
+    return Refused(deleted=deleted)
+
+
+def change_live_model(bucket: str, change: Callable[[LiveModel | None], LiveModel]) -> LiveModel:
+    """Writes what `change` makes of the live model, unless somebody else has written meanwhile: then of theirs. What
+    comes back unchanged is not written.
+
+    Raises:
+        AwsUnavailableError: others kept changing it meanwhile.
+    """
     for _ in range(TRIES):
         found = store.get_with_etag(bucket, LIVE_MODEL_KEY)
         current, etag = (LiveModel.model_validate_json(found[0]), found[1]) if found else (None, None)
-        if current and request.run in {current.run, *(former.run for former in current.former)}:
-            return current  # an earlier try was promoted, and perhaps replaced since
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        change = ModelChange(at=now, what="promoted", run=request.run, threshold=threshold, reason="trained")
-        live = LiveModel(
-            run=request.run,
-            endpoint_name=request.endpoint_name,
-            max_concurrency=request.max_concurrency,
-            encoder_key=RunFiles(request.run).encoder,
-            threshold=threshold,
-            promoted_at=now,
-            former=[_version(current), *current.former][:LISTED] if current else [],
-            history=[change, *current.history][:LISTED] if current else [change],
-        )
-        if store.replace(bucket, LIVE_MODEL_KEY, live.model_dump_json(indent=2) + "\n", etag):
-            return live
+        changed = change(current)
+        if changed is current or store.replace(bucket, LIVE_MODEL_KEY, changed.model_dump_json(indent=2) + "\n", etag):
+            return changed
     raise AwsUnavailableError(f"{LIVE_MODEL_KEY} changed {TRIES} times while this run tried to replace it")
 
 
-def _version(live: LiveModel) -> ModelVersion:
+def version_of(live: LiveModel) -> ModelVersion:
     return ModelVersion.model_validate(live.model_dump(include=set(ModelVersion.model_fields)))
+
+
+def find_live_model(bucket: str) -> LiveModel | None:
+    found = store.get_with_etag(bucket, LIVE_MODEL_KEY)
+    return LiveModel.model_validate_json(found[0]) if found else None
 
 
 def live_model(bucket: str) -> LiveModel:
@@ -66,7 +135,7 @@ def live_model(bucket: str) -> LiveModel:
     Raises:
         NoLiveModelError: none was promoted yet.
     """
-    found = store.get_with_etag(bucket, LIVE_MODEL_KEY)
-    if not found:
+    live = find_live_model(bucket)
+    if live is None:
         raise NoLiveModelError("No model is live yet: train one by dropping past lines under incoming/.")
-    return LiveModel.model_validate_json(found[0])
+    return live

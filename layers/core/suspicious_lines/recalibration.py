@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from suspicious_lines import store
-from suspicious_lines.errors import AwsUnavailableError
-from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles
+from suspicious_lines.errors import NoLiveModelError
+from suspicious_lines.layout import RunFiles
 from suspicious_lines.learning import Precision, Recalibration, better_threshold, flagged_by, since_last_change
 from suspicious_lines.messages import LiveModel, ModelChange
-from suspicious_lines.promotion import LISTED, TRIES
+from suspicious_lines.promotion import LISTED, change_live_model
 
 
 def recalibrate(
@@ -22,24 +22,35 @@ def recalibrate(
     Raises:
         AwsUnavailableError: others kept changing the live model meanwhile.
     """
-    for _ in range(TRIES):
-        found = store.get_with_etag(bucket, LIVE_MODEL_KEY)
-        if not found:
-            return None, None
-        live, etag = LiveModel.model_validate_json(found[0]), found[1]
-        trained = store.get_json(bucket, RunFiles(live.run).result("metrics.json"))["threshold"]["value"]
-        if done := next((change for change in live.history if change.review_run == review_run), None):
-            return live, _told(live, done, trained)
-        evidence = since_last_change(flagged_by(judged, live), live)
-        is_error = evidence["is_error"].to_numpy(bool)
-        value = better_threshold(evidence["score"].to_numpy(), is_error, live.threshold, trained, floor, fewest)
-        if value == live.threshold:
-            return live, None
-        change = _change(live, review_run, value, Precision.of(is_error), floor)
-        moved = live.model_copy(update={"threshold": value, "history": [change, *live.history][:LISTED]})
-        if store.replace(bucket, LIVE_MODEL_KEY, moved.model_dump_json(indent=2) + "\n", etag):
-            return moved, Recalibration(model_run=live.run, before=live.threshold, after=value, reason=change.reason)
-    raise AwsUnavailableError(f"{LIVE_MODEL_KEY} changed {TRIES} times while this run tried to move its threshold")
+    done: Recalibration | None = None
+
+    def recalibrated(live: LiveModel | None) -> LiveModel:
+        nonlocal done
+        if live is None:
+            raise NoLiveModelError("no model is live")
+        done, changed = _recalibrated(live, bucket, review_run, judged, floor, fewest)
+        return changed
+
+    try:
+        return change_live_model(bucket, recalibrated), done
+    except NoLiveModelError:
+        return None, None
+
+
+def _recalibrated(
+    live: LiveModel, bucket: str, review_run: str, judged: pd.DataFrame, floor: float, fewest: int
+) -> tuple[Recalibration | None, LiveModel]:
+    trained = store.get_json(bucket, RunFiles(live.run).result("metrics.json"))["threshold"]["value"]
+    if earlier := next((change for change in live.history if change.review_run == review_run), None):
+        return _told(live, earlier, trained), live
+    evidence = since_last_change(flagged_by(judged, live), live)
+    is_error = evidence["is_error"].to_numpy(bool)
+    value = better_threshold(evidence["score"].to_numpy(), is_error, live.threshold, trained, floor, fewest)
+    if value == live.threshold:
+        return None, live
+    change = _change(live, review_run, value, Precision.of(is_error), floor)
+    moved = live.model_copy(update={"threshold": value, "history": [change, *live.history][:LISTED]})
+    return Recalibration(model_run=live.run, before=live.threshold, after=value, reason=change.reason), moved
 
 
 def _change(live: LiveModel, review_run: str, value: float, found: Precision, floor: float) -> ModelChange:

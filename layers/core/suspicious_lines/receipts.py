@@ -9,7 +9,7 @@ from suspicious_lines import store
 from suspicious_lines.aws import client, found
 from suspicious_lines.costs import Cost, estimate
 from suspicious_lines.layout import RunFiles, resource_name
-from suspicious_lines.messages import ChosenThreshold, ReceiptRequest, Upload
+from suspicious_lines.messages import ChosenThreshold, Decision, ReceiptRequest, Upload
 from suspicious_lines.settings import ReceiptSettings
 
 
@@ -35,6 +35,7 @@ class Receipt(BaseModel):
     counts: dict[str, int] | None = None
     model: dict[str, str] | None = None
     threshold: ChosenThreshold | None = None
+    promotion: Decision | None = Field(default=None, description="what became of the model that the run trained")
     timings: Timings
     estimated_cost: Cost
     error: str | None = None
@@ -54,6 +55,7 @@ def write_receipt(request: ReceiptRequest, settings: ReceiptSettings) -> Receipt
         counts=request.counts,
         model=_model(request),
         threshold=request.threshold,
+        promotion=request.promotion,
         timings=timings,
         estimated_cost=estimate(
             timings.states, timings.transitions, training_seconds(resource_name(settings.resource_prefix, request.run)),

@@ -8,7 +8,6 @@ import pandas as pd
 from suspicious_lines import datasets, store
 from suspicious_lines.capturing import capture
 from suspicious_lines.encoder import Encoder
-from suspicious_lines.errors import ModelResponseError
 from suspicious_lines.explain import explain
 from suspicious_lines.judging import Judgement, found_by, judge, judge_by
 from suspicious_lines.layout import RunFiles, captured_key
@@ -16,7 +15,6 @@ from suspicious_lines.lines import COLUMNS, FIELDS
 from suspicious_lines.measuring import measure, try_held_out, try_planted
 from suspicious_lines.messages import FlagRequest, Results, ThresholdRequest
 from suspicious_lines.quality import Metrics
-from suspicious_lines.ranking import Reference
 from suspicious_lines.report import report_html
 from suspicious_lines.report_data import report_data
 from suspicious_lines.rules import Rules
@@ -25,6 +23,7 @@ from suspicious_lines.settings import FlagSettings, ThresholdSettings
 from suspicious_lines.spreadsheet import to_csv
 from suspicious_lines.suppressing import Suppressions, suppress
 from suspicious_lines.thresholds import Goal
+from suspicious_lines.yardstick import read_encoder, read_scored, read_yardstick
 
 # The columns of suspicious_lines.csv, in this order for ever: people build on them.
 FLAGGED_COLUMNS = {
@@ -52,7 +51,7 @@ def choose_threshold(request: ThresholdRequest, settings: ThresholdSettings) -> 
         SettingsError: a configuration in the bucket is wrong.
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
-    encoder = _encoder(bucket, files)
+    encoder = read_encoder(bucket, files)
     rules = Rules.read(bucket)
     suppressions = Suppressions.read(bucket)
     goal = Goal(
@@ -65,9 +64,9 @@ def choose_threshold(request: ThresholdRequest, settings: ThresholdSettings) -> 
         kind: [part for part in request.dataset.parts if part.startswith(f"{kind}/")]
         for kind in ("validation", "planted", "judged")
     }
-    validation = _scored(bucket, files, parts["validation"])
-    planted = _scored(bucket, files, parts["planted"])
-    judged = _scored(bucket, files, parts["judged"]) if parts["judged"] else None
+    validation = read_scored(bucket, files, parts["validation"])
+    planted = read_scored(bucket, files, parts["planted"])
+    judged = read_scored(bucket, files, parts["judged"]) if parts["judged"] else None
     judgement = judge(validation, encoder, rules, goal, judged)
     explained = _explained(judgement, encoder, rules, request.endpoint_name)
     judgement, flagged = suppress(judgement, explained, suppressions, datetime.now(UTC).date())
@@ -85,26 +84,18 @@ def flag_lines(request: FlagRequest, settings: FlagSettings) -> Results:
         ModelGoneError: the model was replaced and deleted meanwhile.
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
-    model = RunFiles(request.model.run)
-    encoder = _encoder(bucket, model)
     rules = Rules.read(bucket)
     suppressions = Suppressions.read(bucket)
-    chosen = Metrics.model_validate_json(store.get_bytes(bucket, model.result("metrics.json"))).threshold
-    past = datasets.read_dataset(bucket, [model.result("scored_lines.parquet")])
-    reference = Reference.of(past["model_score"].to_numpy(), rules.hits(past, encoder), rules.ranking())
-    lines = _scored(bucket, files, request.dataset.parts)
-    judgement = judge_by(lines, encoder, rules, reference, request.model.threshold, chosen)
-    explained = _explained(judgement, encoder, rules, request.model.endpoint_name)
+    model = read_yardstick(bucket, request.model.run, rules)
+    lines = read_scored(bucket, files, request.dataset.parts)
+    judgement = judge_by(lines, model.encoder, rules, model.reference, request.model.threshold, model.chosen)
+    explained = _explained(judgement, model.encoder, rules, request.model.endpoint_name)
     judgement, flagged = suppress(judgement, explained, suppressions, datetime.now(UTC).date())
-    metrics = measure(judgement, flagged, encoder, request.dataset)
-    report = report_data(request.run, request.upload.key, judgement.lines, flagged, metrics, past)
+    metrics = measure(judgement, flagged, model.encoder, request.dataset)
+    report = report_data(request.run, request.upload.key, judgement.lines, flagged, metrics, model.past)
     captured = capture(request, judgement, explained)
     datasets.write_dataset(captured, bucket, captured_key(request.started_at.date(), request.run))
     return _write(files, settings, judgement, flagged, metrics, report)
-
-
-def _encoder(bucket: str, files: RunFiles) -> Encoder:
-    return Encoder.from_json(store.get_bytes(bucket, files.encoder).decode())
 
 
 def _write(
@@ -123,15 +114,6 @@ def _write(
     store.put(bucket, files.result("report.html"), report_html(report), "text/html; charset=utf-8")
     store.put_json(bucket, files.result("metrics.json"), metrics.model_dump(mode="json"))
     return Results(threshold=metrics.threshold, flagged=metrics.flagged, amount_at_stake=metrics.amount_at_stake)
-
-
-def _scored(bucket: str, files: RunFiles, parts: list[str]) -> pd.DataFrame:
-    """The lines of these parts with the forest's `model_score`."""
-    lines = datasets.read_dataset(bucket, [files.lines(part) for part in parts])
-    scores = datasets.read_dataset(bucket, [files.scores(part) for part in parts])
-    if not lines["line"].equals(scores["line"]):
-        raise ModelResponseError(f"the scores are not those of the lines of {parts[0]} to {parts[-1]}")
-    return lines.assign(model_score=scores["score"])
 
 
 def _explained(judgement: Judgement, encoder: Encoder, rules: Rules, endpoint_name: str) -> pd.DataFrame:

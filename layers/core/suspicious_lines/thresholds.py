@@ -90,18 +90,18 @@ def held_out_flags(lines: Scored, goal: Goal) -> np.ndarray:
             if chosen.strategy == "budget":
                 # A budget is a share of the lines at hand, not a score.
                 share = chosen.flagged.mean()
-                flagged[inside] = _top(lines.part(inside), max(round(share * inside.sum()), 1))
+                flagged[inside] = top(lines.part(inside), max(round(share * inside.sum()), 1))
             else:
                 flagged[inside] = lines.score[inside] >= chosen.value
     return flagged
 
 
 def _budget(lines: Scored, goal: Goal, note: str | None) -> Threshold:
-    flagged = _top(lines, goal.lines(len(lines.score)))
+    flagged = top(lines, goal.lines(len(lines.score)))
     return Threshold(float(lines.score[flagged].min()), "budget", flagged, note)
 
 
-def _top(lines: Scored, count: int) -> np.ndarray:
+def top(lines: Scored, count: int) -> np.ndarray:
     """Exactly the `count` highest scores; of equal scores the larger amounts, then the earlier lines."""
     flagged = np.zeros(len(lines.score), dtype=bool)
     flagged[np.lexsort((-lines.amount, -lines.score))[:count]] = True

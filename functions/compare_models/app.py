@@ -1,0 +1,13 @@
+"""Decides whether a run's model may replace the live one."""
+
+from suspicious_lines.champion import compare_models
+from suspicious_lines.messages import CompareRequest, Decision
+from suspicious_lines.observability import entry_point
+from suspicious_lines.settings import CompareSettings
+
+settings = CompareSettings.from_environment()
+
+
+@entry_point(CompareRequest)
+def handler(request: CompareRequest) -> Decision:
+    return compare_models(request, settings)

@@ -1,0 +1,13 @@
+"""Makes a former model the live one again."""
+
+from suspicious_lines.messages import Restored, RestoreRequest
+from suspicious_lines.observability import entry_point
+from suspicious_lines.restoring import restore_model
+from suspicious_lines.settings import RestoreSettings
+
+settings = RestoreSettings.from_environment()
+
+
+@entry_point(RestoreRequest)
+def handler(request: RestoreRequest) -> Restored:
+    return restore_model(request, settings)

@@ -1,0 +1,109 @@
+"""Champion and challenger: whether a new model is as good as the live one, on lines that both have scored.
+
+Where lines are known to be errors, by average precision. Where none is, nobody can say which model is right: the new
+one must flag much the same lines as the live one, when both flag as many, and catch as many of the planted errors.
+docs/decisions/0008-champion-and-challenger.md says why.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from suspicious_lines.messages import Decision
+from suspicious_lines.quality import average_precision
+from suspicious_lines.thresholds import Scored, top
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What the model of `run` says: `lines`, the run's n validation lines; `planted`, the scores [m] of its planted
+    errors."""
+
+    run: str
+    lines: Scored
+    planted: np.ndarray
+
+
+class Figures(BaseModel):
+    average_precision: float | None = Field(
+        description="of the final score; null where no line is known to be an error"
+    )
+    caught: float = Field(
+        description="share of the planted errors that score at least as high as its last flagged line"
+    )
+
+
+class Limits(BaseModel):
+    margin: float = Field(ge=0, le=1, description="most that a figure of the new model may be worse by")
+    agreement: float = Field(ge=0, le=1, description="least share of the flagged lines that both must flag")
+
+
+class Comparison(BaseModel):
+    """The document comparison.json; the figures are null where there was nothing to compare with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    challenger: str = Field(description="the run that trained the new model")
+    champion: str | None = Field(description="the run that trained the model that was live; null where none was")
+    by: Literal["average precision", "agreement", "nothing"]
+    flagged: int | None = Field(default=None, description="the lines that each model flags for agreement and caught")
+    agreement: float | None = Field(default=None, description="share of them that both flag")
+    challenger_figures: Figures | None = None
+    champion_figures: Figures | None = None
+    limits: Limits
+    promoted: bool
+    reason: str
+
+    def decision(self) -> Decision:
+        return Decision(promoted=self.promoted, champion=self.champion, reason=self.reason)
+
+
+def compare(challenger: Contender, champion: Contender, flagged: int, limits: Limits) -> Comparison:
+    """Compares two models on the same lines, each flagging as many as the challenger does: `flagged`, at least one."""
+    count = max(flagged, 1)
+    tops = [top(contender.lines, count) for contender in (challenger, champion)]
+    agreement = float((tops[0] & tops[1]).sum() / count)
+    new, live = (_figures(contender, mask) for contender, mask in zip((challenger, champion), tops, strict=True))
+    if new.average_precision is not None and live.average_precision is not None:
+        by: Literal["average precision", "agreement"] = "average precision"
+        good = new.average_precision >= live.average_precision - limits.margin
+        reason = (
+            f"average precision {new.average_precision:.3f}, the live model's is {live.average_precision:.3f}; "
+            f"it may be worse by {limits.margin:g}"
+        )
+    else:
+        by = "agreement"
+        good = agreement >= limits.agreement and new.caught >= live.caught - limits.margin
+        reason = (
+            f"{agreement:.0%} of the {count:,} lines flagged are the live model's, {limits.agreement:.0%} are asked "
+            f"for; {new.caught:.1%} of the planted errors are among them, with the live model {live.caught:.1%}; "
+            f"it may be worse by {limits.margin:.1%}"
+        )
+    return Comparison(
+        challenger=challenger.run,
+        champion=champion.run,
+        by=by,
+        flagged=count,
+        agreement=agreement,
+        challenger_figures=new,
+        champion_figures=live,
+        limits=limits,
+        promoted=good,
+        reason=reason,
+    )
+
+
+def unopposed(challenger: str, live_run: str | None, note: str, limits: Limits) -> Comparison:
+    """Where there is nothing to compare with, the new model is promoted: `note` says why."""
+    return Comparison(challenger=challenger, champion=live_run, by="nothing", limits=limits, promoted=True, reason=note)
+
+
+def _figures(contender: Contender, flagged: np.ndarray) -> Figures:
+    lines = contender.lines
+    last = lines.score[flagged].min()
+    return Figures(
+        average_precision=average_precision(lines.score[lines.labelled], lines.is_error[lines.labelled]),
+        caught=float((contender.planted >= last).mean()),
+    )

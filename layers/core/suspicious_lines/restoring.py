@@ -1,0 +1,83 @@
+"""Going back to a former model by one write: nothing is trained, deployed or deleted."""
+
+from datetime import UTC, datetime
+
+from suspicious_lines.errors import NoFormerModelError
+from suspicious_lines.hosting import can_score
+from suspicious_lines.messages import LiveModel, ModelChange, ModelVersion, Restored, RestoreRequest
+from suspicious_lines.notifications import publish
+from suspicious_lines.promotion import LISTED, change_live_model, version_of
+from suspicious_lines.settings import RestoreSettings
+
+NO_REASON = "no reason was given"
+
+
+def restore_model(request: RestoreRequest, settings: RestoreSettings) -> Restored:
+    """Makes a former model the live one, with the threshold it had; the live one becomes the newest former one.
+
+    Promotions keep as many former models as before, and the endpoints of the same ones. A retry finds the rollback in
+    the history by its execution, so that a model that went live since then stays.
+
+    Raises:
+        NoFormerModelError: there is no such model, or its endpoint cannot score.
+        AwsUnavailableError: others kept changing the live model meanwhile.
+    """
+
+    def restored(current: LiveModel | None) -> LiveModel:
+        if current is None:
+            raise NoFormerModelError("No model was ever live, so there is none to go back to.")
+        if any(change.execution == request.run for change in current.history):
+            return current
+        return _restored(current, _wanted(current, request.order.run, settings.models_kept), request)
+
+    live = change_live_model(settings.data_bucket, restored)
+    done = next(change for change in live.history if change.execution == request.run)
+    _tell(done, settings)
+    return Restored(run=done.run, replaced=done.replaced)
+
+
+def _wanted(current: LiveModel, run: str, models_kept: int) -> ModelVersion:
+    if run == current.run:
+        raise NoFormerModelError(f"The model of run {run} is the live one already.")
+    for former in current.former:
+        if run in {"", former.run} and can_score(former.endpoint_name):
+            return former
+    wanted = f"The model of run {run} cannot be gone back to" if run else "There is no model to go back to"
+    kept = ", ".join(former.run for former in current.former) or "none"
+    raise NoFormerModelError(
+        f"{wanted}: former models that were kept: {kept}. One can serve again only while its endpoint is there, and "
+        f"ModelsKept ({models_kept}) is how many endpoints stay, the live model's included."
+    )
+
+
+def _restored(current: LiveModel, wanted: ModelVersion, request: RestoreRequest) -> LiveModel:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    change = ModelChange(
+        at=now,
+        what="rolled back",
+        run=wanted.run,
+        threshold=wanted.threshold,
+        reason=request.order.reason or NO_REASON,
+        replaced=current.run,
+        execution=request.run,
+    )
+    return LiveModel(
+        **wanted.model_dump() | {"promoted_at": now},
+        former=[version_of(current), *(former for former in current.former if former.run != wanted.run)],
+        dropped=current.dropped,
+        history=[change, *current.history][:LISTED],
+    )
+
+
+def _tell(done: ModelChange, settings: RestoreSettings) -> None:
+    text = [
+        f"The model of run {done.run} is live again, in place of that of run {done.replaced}.",
+        "",
+        f"Reason: {done.reason}",
+        f"Rolled back at {done.at} by execution {done.execution}.",
+        "",
+        "Files that began before then end with the model they began with. To undo it:",
+        f"make rollback RUN={done.replaced}",
+        "",
+    ]
+    publish(settings.operators_topic_arn, "Went back to a former model", "\n".join(text))
