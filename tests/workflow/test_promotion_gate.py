@@ -89,6 +89,7 @@ def test_a_second_training_on_the_same_file_is_compared_and_promoted(workflow, c
         "reason": told.reason,
         "replaced": champion.name,
         "execution": None,
+        "review_run": None,
     }
     assert {
         f"{kind}/champion/validation/part-00000.{end}" for kind, end in (("features", "csv"), ("scores", "parquet"))

@@ -188,7 +188,7 @@ def test_the_next_training_tests_its_forest_on_judged_lines(workflow, trained, a
     ]
     assert workflow.drop(verdicts_csv(*rows), "verdicts/few.csv").status == "SUCCEEDED"
     run = workflow.drop(activities)
-    assert run.status == "SUCCEEDED"
+    assert run.status == "SUCCEEDED", run.cause
     test = workflow.read(run, "features/test/part-00000.csv").decode().splitlines()
     assert sorted(line.split(",")[0] for line in test) == ["0", "1"]
     assert {"lines/judged/part-00000.parquet", "scores/judged/part-00000.parquet"} <= workflow.keys(run)

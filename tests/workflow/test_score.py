@@ -32,7 +32,7 @@ def invoices() -> bytes:
 
 
 @pytest.fixture
-def trained(workflow, activities):
+def trained(workflow, no_model, activities):
     return workflow.drop(activities)
 
 
@@ -118,7 +118,7 @@ def test_a_throttled_endpoint_recovers(workflow, trained, invoices):
     assert workflow.drop(invoices, "invoices/patient.csv").status == "SUCCEEDED"
 
 
-def test_a_model_that_is_deleted_meanwhile_gives_way_to_the_live_one(workflow, activities, invoices):
+def test_a_model_that_is_deleted_meanwhile_gives_way_to_the_live_one(workflow, no_model, activities, invoices):
     other, begun_with = workflow.drop(activities), workflow.drop(activities)
     place = {"Bucket": workflow.bucket, "Key": "models/current.json"}
     live = json.loads(workflow.s3.get_object(**place)["Body"].read())

@@ -31,6 +31,7 @@ CONTRACT = {
     "results/scored_lines.parquet",
     "results/suspicious_lines.csv",
     "results/metrics.json",
+    "results/comparison.json",
     "results/report.html",
 }
 
@@ -39,7 +40,7 @@ def rows_of(body: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(body.decode())))
 
 
-def test_an_upload_becomes_results_an_email_and_the_live_model(workflow, activities):
+def test_an_upload_becomes_results_an_email_and_the_live_model(workflow, no_model, activities):
     run = workflow.drop(activities)
     assert (run.status, run.error) == ("SUCCEEDED", "")
     assert workflow.keys(run) >= CONTRACT
@@ -197,5 +198,12 @@ def test_ten_uploads_at_once_all_end_right(workflow, no_model):
     for run in runs:
         assert workflow.json(run, "results/metrics.json")["lines_validation"] == 120
         assert len(workflow.mails(run, "reviewers")) == 1
-    assert workflow.live() in {run.name for run in runs}
-    assert {len(names) for kind, names in workflow.hosted().items() if kind != "jobs"} == {2}
+    live = json.loads(workflow.s3.get_object(Bucket=workflow.bucket, Key="models/current.json")["Body"].read())
+    kept = {model["endpoint_name"] for model in [live, *live["former"]]}
+    assert workflow.hosted() == {"endpoints": kept, "configs": kept, "models": kept, "jobs": set()}
+    # Each was compared with the one that it replaced, and the others were refused.
+    promoted = [run.name for run in runs if workflow.json(run, "receipt.json")["promotion"]["promoted"]]
+    history = [(change["run"], change["replaced"]) for change in live["history"]]
+    assert sorted(run for run, _ in history) == sorted(promoted)
+    assert [replaced for _, replaced in history] == [run for run, _ in history[1:]] + [None]
+    assert len(kept) == min(len(promoted), 2)

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from suspicious_lines.checking import COLUMNS, FIELDS, LABEL_COLUMN, NUMBER_COLUMNS
 from suspicious_lines.judging import Judgement
-from suspicious_lines.lines import COLUMNS, FIELDS
 from suspicious_lines.messages import FlagRequest
 
 # The columns of the dataset's files, in this order: the table scored_lines in the Glue Data Catalog names the same.
@@ -12,7 +12,8 @@ CAPTURED_COLUMNS = {
     "model_run": "string",
     "inference_id": "string",
     "line": "int64",
-    **{FIELDS[name]: "float64" if name in {"Minutes", "Fee", "Total"} else "string" for name in COLUMNS},
+    **{FIELDS[name]: "float64" if name in NUMBER_COLUMNS else "string" for name in COLUMNS if name != LABEL_COLUMN},
+    "error": "boolean",
     "repeats": "int64",
     "model_score": "float64",
     "score": "float64",

@@ -20,6 +20,8 @@ UNREADABLE = "the live model was left by another version of this product or its 
 def encode_for_champion(request: ChampionRequest, settings: BucketSettings) -> Contest:
     """Encodes the run's lines as the live model reads them, beside those that its own model has read.
 
+    Lines of other runs that reviewers judged are left out: the comparison is on the run's own file.
+
     A live model that cannot score them is no champion: the new one may replace it without a comparison, because a
     model that serves nobody must not keep others out.
     """
@@ -32,7 +34,7 @@ def encode_for_champion(request: ChampionRequest, settings: BucketSettings) -> C
     encoder = _readable_encoder(bucket, live)
     if encoder is None:
         return Contest(live_run=live.run, champion=None, parts=[], note=UNREADABLE)
-    parts = [champion_part(part) for part in request.parts]
+    parts = [champion_part(part) for part in request.parts if not part.startswith("judged/")]
     for part in parts:
         lines = datasets.read_part(bucket, files.lines(part), [*CATEGORIES, "minutes", "fee", "total"]).to_pandas()
         store.put(bucket, files.features(part), features_csv(encoder, lines), "text/csv")

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 # States that wait or poll; all the others run a function.
-_NO_FUNCTION = ("WaitFor", "Describe", "Is", "ScoreParts")
+_NO_FUNCTION = ("WaitFor", "Describe", "Is", "ScoreParts", "ScoreChampionParts")
 _LAMBDA_GB = 2.0
 
 
