@@ -1,9 +1,8 @@
-"""Past lines, then new ones, from upload to e-mail on the embedded AWS, with a summary of what came out."""
+"""Past lines, new ones, then verdicts on those, from upload to e-mail on the embedded AWS, with a summary."""
 
 import csv
 import email
 import email.policy
-import io
 import json
 import os
 import shutil
@@ -19,13 +18,14 @@ from .follow import Outcome, find_execution, follow
 
 HOME = Path(".local")
 RESULTS = HOME / "results"
-SAMPLE, INVOICES = Path("data/activities.csv"), Path("data/invoices.csv")
-INVOICE_LINES = 2_000
+SAMPLE, INVOICES, VERDICTS = Path("data/activities.csv"), Path("data/invoices.csv"), Path("data/verdicts.csv")
+OF_INVOICES, OF_VERDICTS = HOME / "results-invoices", HOME / "results-verdicts"
+INVOICE_LINES, INVOICE_SEED = 2_000, 2
 _MAIL_SECONDS = 10
 
 
 def main() -> int:
-    """Trains on past lines, then scores new ones; 0 only if both runs succeeded and both e-mails arrived."""
+    """Trains on past lines, scores new ones, learns from verdicts; 0 only if all succeeded and all e-mails arrived."""
     console = Console(highlight=False, soft_wrap=True)
     began = time.monotonic()
     parts: dict[str, float] = {}
@@ -35,12 +35,17 @@ def main() -> int:
     with Cloud(HOME, port=0, engine_port=0, parameters=LAPTOP_PARAMETERS) as cloud:
         parts["AWS up and stack deployed"] = time.monotonic() - started
         train = _act(cloud, console, parts, SAMPLE, "incoming/activities.csv", RESULTS)
-        score = _act(cloud, console, parts, INVOICES, "invoices/invoices.csv", HOME / "results-invoices")
+        score = train and _act(cloud, console, parts, INVOICES, "invoices/invoices.csv", OF_INVOICES)
+        if score:
+            _make_verdicts(score[0].name)
+        review = score and _act(cloud, console, parts, VERDICTS, "verdicts/verdicts.csv", OF_VERDICTS)
     parts["everything"] = time.monotonic() - began
-    if train is None or score is None:
+    if not (train and score and review):
         return 1
     _summary(console, parts, *train)
     console.print(f"\nThe {INVOICE_LINES:,} new lines: {_subject(score[1])}\n  e-mail           {score[1]}")
+    console.print(f"The verdicts on them: {_subject(review[1])}\n  e-mail           {review[1]}")
+    console.print(f"  {'new precision':<16} {_new_precision()}")
     return 0
 
 
@@ -49,7 +54,23 @@ def _make_samples() -> None:
     if not SAMPLE.exists():
         write_csv(generate(), SAMPLE)
     if not INVOICES.exists():
-        write_csv(generate(seed=2, lines=INVOICE_LINES).drop(columns="Error"), INVOICES)
+        write_csv(generate(seed=INVOICE_SEED, lines=INVOICE_LINES).drop(columns="Error"), INVOICES)
+
+
+def _make_verdicts(run: str) -> None:
+    """What a reviewer who knows the planted errors downloads from the report: a verdict on each listed line."""
+    is_error = generate(seed=INVOICE_SEED, lines=INVOICE_LINES)["Error"]
+    with VERDICTS.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Run", "Line", "Verdict", "Note"])
+        for row in _listed(OF_INVOICES):
+            line = int(row["Line"])  # as in the file, whose first line is the header
+            writer.writerow([run, line, "query" if is_error.iloc[line - 2] else "fine", ""])
+
+
+def _listed(results: Path) -> list[dict[str, str]]:
+    with (results / "results/suspicious_lines.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _act(
@@ -58,7 +79,7 @@ def _act(
     """Drops a file and follows what it starts: the outcome and the e-mail; None if either went wrong."""
     started = time.monotonic()
     bucket, sfn = cloud.outputs["DataBucketName"], cloud.client("stepfunctions")
-    machines = [cloud.outputs["TrainStateMachineArn"], cloud.outputs["ScoreStateMachineArn"]]
+    machines = [cloud.outputs[f"{workflow}StateMachineArn"] for workflow in ("Train", "Score", "Review")]
     before = set(cloud.outbox.iterdir())
     console.print(f"{file} -> s3://{bucket}/{key}")
     with file.open("rb") as body:
@@ -102,11 +123,10 @@ def _subject(mail: Path) -> str:
 def _summary(console: Console, parts: dict[str, float], outcome: Outcome, mail: Path) -> None:
     metrics = json.loads((RESULTS / "results/metrics.json").read_text())
     receipt = json.loads((RESULTS / "receipt.json").read_text())
-    worst = list(csv.DictReader(io.StringIO((RESULTS / "results/suspicious_lines.csv").read_text())))[:5]
     for name, value in _figures(metrics, receipt):
         console.print(f"{name:<18} {value}")
     console.print("\nThe worst five lines")
-    for row in worst:
+    for row in _listed(RESULTS)[:5]:
         console.print(f"  line {row['Line']}, matter {row['Matter Number']}, score {row['Score']}: {row['Reason']}")
     console.print("\nWhere it is")
     for what, path in {
@@ -138,6 +158,13 @@ def _figures(metrics: dict[str, Any], receipt: dict[str, Any]) -> list[tuple[str
         ("self-test", ", ".join(f"{kind} {test['caught']}/{test['planted']}" for kind, test in planted.items())),
         ("on AWS, estimated", f"{cost['total']:.4f} {cost['currency']} ({cost['region']}, {cost['as_of']})"),
     ]
+
+
+def _new_precision() -> str:
+    """Of the live model, by the verdicts."""
+    review = json.loads((OF_VERDICTS / "results/review.json").read_text())
+    low, high = review["precision"]["interval"]
+    return f"{review['precision']['precision']:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _interval(held_out: dict[str, Any], name: str) -> str:

@@ -62,7 +62,7 @@ def test_the_summary_says_what_the_files_say(demo):
 
 def test_the_email_names_the_dearest_line(demo):
     _, place = demo
-    message, _ = mails(place)
+    message, *_ = mails(place)
     with (place / ".local/results/results/suspicious_lines.csv").open() as listed:
         dearest = max(csv.DictReader(listed), key=lambda row: float(row["Amount At Stake"]))
     told = f"* line {dearest['Line']}: {float(dearest['Amount At Stake']):,.2f} at stake"
@@ -77,5 +77,17 @@ def test_new_lines_are_judged_by_the_model_that_was_just_trained(demo):
     ]
     assert receipts[1]["model"]["run"] == receipts[0]["run"] != receipts[1]["run"]
     assert receipts[1]["counts"]["lines_read"] == 2_000
-    _, mail = mails(place)
+    _, mail, *_ = mails(place)
     assert f"The 2,000 new lines: {mail['Subject']}" in output
+
+
+def test_verdicts_on_the_new_lines_become_the_models_precision(demo):
+    output, place = demo
+    review = json.loads((place / ".local/results-verdicts/results/review.json").read_text())
+    with (place / "data/verdicts.csv").open() as given:
+        verdicts = [row["Verdict"] for row in csv.DictReader(given)]
+    assert review["counts"]["kept"] == len(verdicts) > 0
+    assert review["precision"]["precision"] == pytest.approx(verdicts.count("query") / len(verdicts))
+    *_, mail = mails(place)
+    assert f"The verdicts on them: {mail['Subject']}" in output
+    assert f"{review['precision']['precision']:.2f} (" in output.rpartition("new precision")[2]
