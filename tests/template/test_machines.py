@@ -16,6 +16,8 @@ Machines = dict[Path, dict[str, Any]]
 
 # Names that Step Functions itself raises; every other name in ErrorEquals is one of our exception classes.
 SERVICE_ERRORS = re.compile(r"States\.\w+|Lambda\.\w+|SageMaker\.\w+|Sns\.\w+|S3\.\w+|DynamoDb\.\w+")
+# States that are called otherwise than their function, because a machine may use a state's name only once.
+SECOND_USES = {"ScoreChampionLines": "ScoreLines"}
 
 
 def scopes(machine: dict[str, Any], caught: bool = False) -> Iterator[tuple[str, dict[str, State], bool]]:
@@ -167,6 +169,12 @@ def test_failures_end_in_fail(machines: Machines) -> None:
                     waiting += next_states(state)
 
 
+def test_a_machine_uses_a_states_name_once(machines: Machines) -> None:
+    for path, machine in machines.items():
+        names = [name for _, states, _ in scopes(machine) for name in states]
+        assert len(names) == len(set(names)), path.name
+
+
 def test_substitutions_are_given_and_used(machines: Machines, template: dict[str, Any], root: Path) -> None:
     given = {
         root / resource["Properties"]["DefinitionUri"]: resource["Properties"].get("DefinitionSubstitutions", {})
@@ -197,7 +205,8 @@ def test_a_state_its_function_its_event_and_its_test_share_one_name(
         function = called_function(state)
         if function is None:
             continue
-        assert function == f"{name.split(': ')[1]}Function", name
+        state_name = name.split(": ")[1]
+        assert function == f"{SECOND_USES.get(state_name, state_name)}Function", name
         verb_noun = re.sub(r"(?<!^)(?=[A-Z])", "_", function.removesuffix("Function")).lower()
         assert functions[function]["CodeUri"].rstrip("/") == f"functions/{verb_noun}", function
         assert (root / "functions" / verb_noun / "app.py").is_file(), function

@@ -40,7 +40,13 @@ def test_iterations_at_once_and_an_open_state_are_counted():
 
 
 def test_cost_is_the_sum_of_its_parts_from_the_price_table():
-    cost = estimate({"Preprocess": 10.0, "WaitForTraining": 200.0, "ScoreLines": 5.0}, 40, 180, "ml.m5.large", 2048)
+    cost = estimate(
+        {"Preprocess": 10.0, "WaitForTraining": 200.0, "ScoreLines": 3.0, "ScoreChampionLines": 2.0},
+        40,
+        180,
+        "ml.m5.large",
+        2048,
+    )
     assert cost.training == pytest.approx(180 / 3600 * 0.115)
     assert cost.functions == pytest.approx(15 * 2 * 0.0000166667, rel=1e-3)
     assert cost.inference == pytest.approx(5 * 2 * 0.00002)

@@ -9,12 +9,13 @@ from pydantic import BaseModel
 
 # States that wait or poll; all the others run a function.
 _NO_FUNCTION = ("WaitFor", "Describe", "Is", "ScoreParts", "ScoreChampionParts")
+_SCORING = ("ScoreLines", "ScoreChampionLines")
 _LAMBDA_GB = 2.0
 
 
 class Cost(BaseModel):
     """An estimate: Lambda as if every function had 2 GB for the whole of its state (an upper bound), inference for the
-    time of ScoreLines; storage, requests and e-mail (below a cent a run) left out. `training` is null where the price
+    time of its calls; storage, requests and e-mail (below a cent a run) left out. `training` is null where the price
     table does not know the instance type."""
 
     currency: str
@@ -42,7 +43,7 @@ def estimate(
     parts = {
         "functions": in_functions * _LAMBDA_GB * prices["lambda_gb_second"],
         "state_machine": transitions * prices["step_functions_transition"],
-        "inference": states.get("ScoreLines", 0.0)
+        "inference": sum(states.get(name, 0.0) for name in _SCORING)
         * endpoint_memory_mb / 1024 * prices["serverless_inference_gb_second"],
     }  # fmt: skip
     training = None if hourly is None else training_seconds / 3600 * hourly
