@@ -18,7 +18,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help demo up test invoke rollback lint fmt build deploy requirements check-requirements check-machines check-template clean
+.PHONY: help demo up test fuzz invoke rollback lint fmt build deploy requirements check-requirements check-machines check-template clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -31,6 +31,9 @@ up: $(DEV) ## Keep the embedded AWS running on 127.0.0.1 until Ctrl-C
 
 test: $(DEV) ## Run the tests (ARGS="-k threshold" to choose)
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(DEV) $(UV) ## Look for uploads that break the readers: FORMAT=csv or ledes, SECONDS=600
+	@PYTHONPATH=layers/core:. $(UV) run --quiet --frozen --with atheris==3.0.0 python -m tests.corpus.fuzz $(or $(FORMAT),csv) --seconds $(or $(SECONDS),600)
 
 invoke: $(DEV) ## Run one function: FUNCTION=preprocess [EVENT=events/preprocess.json]; `make up` must be running
 	@bash scripts/invoke.sh "$(FUNCTION)" "$(or $(EVENT),events/$(FUNCTION).json)" $(ARGS)

@@ -1,0 +1,68 @@
+"""Looks for uploads that the readers neither accept, nor refuse in words: coverage-guided, for a bounded time.
+
+    make fuzz FORMAT=csv SECONDS=600
+
+What it finds belongs into cases.py.
+"""
+
+import argparse
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["suspicious_lines"]):
+    from suspicious_lines import ledes
+    from suspicious_lines.errors import InvalidUploadError
+    from suspicious_lines.lines import Lines, read_lines
+
+from tests.corpus.cases import cases
+
+KEY = "incoming/fuzzed.csv"
+RECORD = (
+    "20261101|17|C1|M1|200.00|20261001|20261031|work|1|F|0.50|0.00|200.00|20261005|L110||A102|T1|call|F1|400.00|Doe|PT|"
+    "CM1[]"
+)
+
+
+def seeds(kind: str) -> list[bytes]:
+    if kind == "csv":
+        return [case.body for case in cases() if len(case.body) < 4_000]
+    header = f"{ledes.VERSION}\n{'|'.join(ledes.HEADER)}[]\n"
+    return [f"{header}{RECORD}\n{RECORD.replace('|F|', other)}\n".encode() for other in ("|F|", "|E|", "|IF|", "||")]
+
+
+def is_sound(lines: Lines) -> bool:
+    """Each line is read once: none is both accepted and refused, and each is told by its number."""
+    numbers = [*lines.accepted["line"], *(refusal.line for refusal in lines.refused)]
+    amounts = lines.accepted[["minutes", "fee", "total"]]
+    return len(set(numbers)) == len(numbers) == lines.read and bool((amounts >= 0).all(axis=None))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.corpus.fuzz", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("format", choices=["csv", "ledes"])
+    parser.add_argument("--seconds", type=int, default=600)
+    options = parser.parse_args()
+    prefix = b"" if options.format == "csv" else f"{ledes.VERSION}\n".encode()
+
+    def once(data: bytes) -> None:
+        body = data if data.startswith(prefix) else prefix + data
+        try:
+            lines = read_lines(io.BytesIO(body), KEY)
+        except InvalidUploadError:
+            return
+        if not is_sound(lines):
+            raise AssertionError("a line was read twice, or without its number")
+
+    with tempfile.TemporaryDirectory() as folder:
+        for number, body in enumerate(seeds(options.format)):
+            (Path(folder) / str(number)).write_bytes(body)
+        atheris.Setup([sys.argv[0], f"-max_total_time={options.seconds}", "-max_len=4096", "-timeout=20", folder], once)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
