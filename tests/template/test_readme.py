@@ -1,4 +1,4 @@
-"""The README speaks of commands, files and names that exist."""
+"""The README and SECURITY.md speak of commands, files, names and tests that exist."""
 
 import re
 import shlex
@@ -34,3 +34,10 @@ def test_names_are_those_of_the_template_and_the_machines():
     files = [ROOT / "template.yaml", *ROOT.glob("stacks/*.yaml"), *ROOT.glob("statemachine/*.asl.json")]
     known = set(re.findall(r"^\s*\"?(\w+)\"?:", "\n".join(file.read_text() for file in files), re.MULTILINE))
     assert named - known == set()
+
+
+def test_every_control_names_a_test_that_exists():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "SECURITY.md").read_text()))
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert named
+    assert named - set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE)) == set()
