@@ -52,11 +52,12 @@ async def _serve(home: Path, port: int, outbox: Path) -> None:
     from hypercorn.config import Config
     from ministack.app import app
 
-    from . import patches
+    from . import calls, patches
     from .lambdas import Lambdas, function_environment
 
     lambdas = Lambdas(home / "functions", function_environment(f"http://127.0.0.1:{port}"))
     patches.apply(lambdas.execute, outbox)
+    calls.install(calls.STATES)
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.keep_alive_timeout = 75

@@ -12,6 +12,7 @@ from typing import Any
 
 from ministack.services import lambda_svc
 
+from . import calls
 from .environments import Deployment, Environment, Pool, unpack
 from .runtime_api import Invocation, Signal
 
@@ -175,7 +176,7 @@ def request_too_large(headers: dict[str, str]) -> tuple[int, dict[str, str], byt
 
 
 def function_environment(endpoint_url: str) -> dict[str, str]:
-    """Endpoints, credentials and region for functions; SageMaker's endpoints are taken from this process."""
+    """Endpoints, credentials and region for functions; SageMaker's and the calls' folder are this process's."""
     variables = {
         "AWS_ENDPOINT_URL": endpoint_url,
         "AWS_ACCESS_KEY_ID": "test",
@@ -183,7 +184,11 @@ def function_environment(endpoint_url: str) -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    named = {name: value for name, value in os.environ.items() if name.startswith("AWS_ENDPOINT_URL_")}
+    named = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("AWS_ENDPOINT_URL_") or name == calls.FOLDER
+    }
     return variables | named
 
 

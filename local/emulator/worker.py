@@ -17,6 +17,9 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    import calls
+
+    calls.install(os.environ["AWS_LAMBDA_FUNCTION_NAME"])
     # Lambda puts the function's own code first; this script's directory has no place there.
     sys.path[0] = os.environ["LAMBDA_TASK_ROOT"]
     from awslambdaric import bootstrap

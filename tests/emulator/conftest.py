@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
+from local.emulator.calls import FOLDER, Calls
 
 STACK = Path(__file__).parent / "stack" / "template.yaml"
 
@@ -19,9 +20,19 @@ STACK = Path(__file__).parent / "stack" / "template.yaml"
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     os.environ["SFN_WAIT_SCALE"] = "0.1"
     os.environ["LAMBDA_ASYNC_RETRY_BASE_SECONDS"] = "0.1"
+    os.environ[FOLDER] = str(tmp_path_factory.mktemp("calls"))
     home = tmp_path_factory.mktemp("cloud")
     with Cloud(home, 0, 0, template=STACK, engine=("tests.emulator.stand_in",)) as running:
         yield running
+
+
+@pytest.fixture
+def calls(cloud: Cloud) -> Iterator[Calls]:
+    """What functions and state machines have called during a test."""
+    found = Calls(Path(os.environ[FOLDER]))
+    found.take()
+    yield found
+    found.cancel()
 
 
 @pytest.fixture(scope="session")

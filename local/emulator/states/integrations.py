@@ -5,6 +5,7 @@ boto3 honours AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, so that SageMaker
 
 import functools
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from botocore.response import StreamingBody
 from ministack.services import lambda_svc
 from ministack.services import stepfunctions as sfn
 
+from .. import calls
 from .paths import StateError
 
 # Step Functions names services as the AWS SDK for Java 2 does: (boto3's name, the prefix of error names).
@@ -35,8 +37,33 @@ _SERVICES = {
 }
 
 
+# How Step Functions names what keeps it from a function or from its answer, by the kinds of calls.KINDS.
+_LAMBDA_FAULTS = {
+    "throttle": "Lambda.TooManyRequestsException",
+    "server-error": "Lambda.ServiceException",
+    "denied": "Lambda.AWSLambdaException",
+    "reset": "Lambda.SdkClientException",
+    "timeout": "Lambda.SdkClientException",
+    "truncated": "Lambda.SdkClientException",
+    "crash": "Runtime.ExitError",
+}
+
+
 def call_lambda(function: str, event: Any) -> Any:
     """Invoke a function. A failed one raises its error's type; the cause is its answer, as JSON."""
+    recorded = calls.installed()
+    if recorded is None:
+        return _invoke(function, event)
+    kind = recorded.meet(calls.STATES, "lambda", "Invoke", {"FunctionName": function.split(":")[-1]})
+    answer = None if kind in ("throttle", "server-error", "denied", "reset") else _invoke(function, event)
+    if kind == "slow":
+        time.sleep(calls.SLOW_SECONDS)
+    elif kind in _LAMBDA_FAULTS:
+        raise StateError(_LAMBDA_FAULTS[kind], json.dumps({"errorMessage": "injected"}))
+    return answer
+
+
+def _invoke(function: str, event: Any) -> Any:
     func, config, name = lambda_svc._get_func_record_for_ref(function)
     if not func or not config:
         raise StateError("Lambda.ResourceNotFoundException", f"Function not found: {name}")
