@@ -79,12 +79,10 @@ def test_samconfig_knows_dev_and_prod(root: Path, template: dict[str, Any]) -> N
     assert config["prod"]["deploy"]["parameters"]["confirm_changeset"] is True
 
 
-def test_buckets_are_versioned_encrypted_private_and_announce_uploads(translated: dict[str, Any]) -> None:
+def test_buckets_are_versioned_private_and_announce_uploads(translated: dict[str, Any]) -> None:
     for name, bucket in resources_of(translated, "AWS::S3::Bucket").items():
         properties = bucket["Properties"]
         assert properties["VersioningConfiguration"]["Status"] == "Enabled", name
-        for rule in properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]:
-            assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] in ("AES256", "aws:kms"), name
         block = properties["PublicAccessBlockConfiguration"]
         for switch in ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"):
             assert block[switch] is True, f"{name}: {switch}"
@@ -119,13 +117,6 @@ def test_tables_forget_and_can_be_restored(translated: dict[str, Any]) -> None:
         assert properties["TimeToLiveSpecification"]["Enabled"] is True, name
         assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True, name
         assert properties["BillingMode"] == "PAY_PER_REQUEST", name
-
-
-@pytest.mark.parametrize("kind", ["AWS::SNS::Topic", "AWS::SQS::Queue"])
-def test_messages_are_encrypted(translated: dict[str, Any], kind: str) -> None:
-    for name, resource in resources_of(translated, kind).items():
-        properties = resource.get("Properties", {})
-        assert properties.get("KmsMasterKeyId") or properties.get("SqsManagedSseEnabled") is True, name
 
 
 def test_logs_expire(translated: dict[str, Any]) -> None:
