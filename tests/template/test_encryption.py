@@ -148,6 +148,7 @@ def test_the_key_is_lent_to_services_for_this_stacks_things_only(translated: Tem
         written = group["LogGroupName"]["Fn::Sub"]
         assert any(written == p or (p.endswith("*") and written.startswith(p[:-1])) for p in patterns), name
     assert {s["Principal"]["Service"] for s in statements.values()} == {
+        "budgets.amazonaws.com",
         "cloudwatch.amazonaws.com",
         "events.amazonaws.com",
     }
@@ -155,7 +156,7 @@ def test_the_key_is_lent_to_services_for_this_stacks_things_only(translated: Tem
         assert {action.rstrip("*") for action in statement["Action"]} == {"kms:GenerateDataKey", "kms:Decrypt"}, sid
         assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}, sid
         source = statement["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"]
-        assert "${AWS::Region}:${AWS::AccountId}:" in source, sid
+        assert re.search(r":(\$\{AWS::Region\})?:\$\{AWS::AccountId\}:", source), sid
 
 
 def test_roles_use_the_key_for_what_they_read_and_write_and_for_nothing_else(translated: Template) -> None:
@@ -206,10 +207,14 @@ def test_services_reach_topics_and_queues_from_this_account_only(template: Templ
                     assert condition["ArnLike"]["aws:SourceArn"], name
 
 
-def test_alarms_can_publish_to_the_encrypted_topic(template: Template) -> None:
+def test_alarms_and_the_budget_can_publish_to_the_encrypted_topic(template: Template) -> None:
     topic = template["Resources"]["OperatorsTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    (publish,) = [s for s in topic if s["Principal"] == {"Service": "cloudwatch.amazonaws.com"}]
-    encrypt = key_statements(template)["AlarmsPublish"]
-    assert encrypt["Principal"] == publish["Principal"]
-    assert encrypt["Condition"] == publish["Condition"]
-    assert publish["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"].endswith(":alarm:${AWS::StackName}-*")
+    publish = {s["Sid"]: s for s in topic if s["Effect"] == "Allow"}
+    encrypt = key_statements(template)
+    sources = {"AlarmsPublish": ":alarm:${AWS::StackName}-*", "BudgetPublishes": "budgets::${AWS::AccountId}:*"}
+    assert set(publish) == set(sources)
+    for sid, source in sources.items():
+        assert publish[sid]["Action"] == "sns:Publish"
+        assert encrypt[sid]["Principal"] == publish[sid]["Principal"]
+        assert encrypt[sid]["Condition"] == publish[sid]["Condition"]
+        assert publish[sid]["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"].endswith(source)
