@@ -39,11 +39,10 @@ def test_days_are_worked_out_and_not_added(tables: dict[str, dict[str, Any]]) ->
         assert parameters["storage.location.template"] == {"Fn::Sub": f"{location}dt=${{!dt}}/"}
 
 
-def test_answers_are_encrypted_bounded_and_forgotten(template: dict[str, Any]) -> None:
+def test_answers_are_bounded_and_forgotten(template: dict[str, Any]) -> None:
     (group,) = [r["Properties"] for r in template["Resources"].values() if r["Type"] == "AWS::Athena::WorkGroup"]
     configuration = group["WorkGroupConfiguration"]
     assert configuration["EnforceWorkGroupConfiguration"] is True
     assert configuration["BytesScannedCutoffPerQuery"] <= 10**10
-    assert configuration["ResultConfiguration"]["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
     rules = template["Resources"]["DataBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     assert [rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") == "athena/"] == [7]

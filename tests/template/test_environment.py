@@ -11,6 +11,7 @@ from suspicious_lines.settings import Settings
 
 # What Ref and GetAtt give for each kind of resource, once deployed.
 DEPLOYED = {
+    "AWS::KMS::Key": "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555",
     "AWS::IAM::Role": "arn:aws:iam::000000000000:role/suspicious-lines-role",
     "AWS::SNS::Topic": "arn:aws:sns:us-east-1:000000000000:suspicious-lines-topic",
     "AWS::SQS::Queue": "https://sqs.us-east-1.amazonaws.com/000000000000/suspicious-lines-queue",

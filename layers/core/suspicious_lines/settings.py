@@ -58,6 +58,7 @@ class SageMakerSettings(Settings):
 class TrainingSettings(SageMakerSettings, BucketSettings):
     training_instance_type: str
     training_max_runtime_seconds: int = Field(ge=60, le=10_800)
+    data_key_arn: str = Field(pattern=r"^arn:aws[a-z-]*:kms:.+$")
     num_trees: int = Field(ge=50, le=1000)
     num_samples_per_tree: int = Field(ge=1, le=2048)
 

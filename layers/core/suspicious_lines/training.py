@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -17,6 +18,9 @@ CSV_WITHOUT_LABEL = "text/csv;label_size=0"
 CSV_WITH_LABEL = "text/csv;label_size=1"
 # What the test channel is for; they are written to the job's log and FinalMetricDataList.
 EVAL_METRICS = '["accuracy", "precision_recall_fscore"]'
+# ml.m5d.large, ml.c6id.xlarge: SageMaker refuses a key for disks that the hardware itself encrypts.
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
+LOCAL_DISK = re.compile(r"ml\.[a-z]+\d[a-z]*d[a-z]*\.")
 
 
 @functools.cache
@@ -39,8 +43,11 @@ def image_uri(region: str) -> str:
 
 
 def training_job(request: TrainingRequest, settings: TrainingSettings) -> dict[str, Any]:
-    """The CreateTrainingJob request of a run; with a test channel where there are lines that reviewers have judged."""
-    files, bucket = RunFiles(request.run), settings.data_bucket
+    """The CreateTrainingJob request of a run; with a test channel where there are lines that reviewers have judged.
+
+    Without a key of its own the artifact would be encrypted with AWS's key, and not as the bucket is.
+    """
+    files, bucket, key = RunFiles(request.run), settings.data_bucket, settings.data_key_arn
     parameters = {
         "feature_dim": str(request.feature_dim),
         "num_trees": str(settings.num_trees),
@@ -54,11 +61,12 @@ def training_job(request: TrainingRequest, settings: TrainingSettings) -> dict[s
         "RoleArn": settings.training_role_arn,
         "HyperParameters": parameters | ({"eval_metrics": EVAL_METRICS} if request.lines_judged else {}),
         "InputDataConfig": [train, test] if request.lines_judged else [train],
-        "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/{files.model}"},
+        "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/{files.model}", "KmsKeyId": key},
         "ResourceConfig": {
             "InstanceType": settings.training_instance_type,
             "InstanceCount": 1,
             "VolumeSizeInGB": 10,
+            **({} if LOCAL_DISK.match(settings.training_instance_type) else {"VolumeKmsKeyId": key}),
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": settings.training_max_runtime_seconds},
         "Tags": [{"Key": "suspicious-lines:run", "Value": request.run}],
