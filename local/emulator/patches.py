@@ -103,6 +103,7 @@ _STUB_TYPES = (
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::AnomalyDetector",
     "AWS::CloudWatch::CompositeAlarm",
+    "AWS::EC2::SecurityGroupIngress",
     "AWS::Logs::QueryDefinition",
     "AWS::ResourceGroups::Group",
     "AWS::SageMaker::Endpoint",

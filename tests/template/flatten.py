@@ -29,10 +29,14 @@ def children(root: Path) -> dict[str, tuple[Path, Template, dict[str, Any]]]:
 def flatten(root: Path) -> Template:
     """The parameters of a nested stack are replaced by what it is given, its outputs by what they are."""
     template = yaml_parse((root / "template.yaml").read_text())
+    root_resources = dict(template["Resources"])
     outputs: dict[str, Any] = {}
     for name, (path, child, given) in children(root).items():
         del template["Resources"][name]
         resources = replaced(child["Resources"], given)
+        if "Condition" in root_resources[name]:
+            for resource in resources.values():
+                resource["Condition"] = root_resources[name]["Condition"]
         for resource in resources.values():
             for key in _PATHS:
                 if isinstance(uri := resource.get("Properties", {}).get(key), str):

@@ -24,6 +24,8 @@ def deployed_value(value: Any, template: dict[str, Any]) -> str:
         return str(value)
     if value == {"Ref": "AWS::StackName"}:
         return "suspicious-lines"
+    if "Fn::If" in value:  # the parameters at their defaults switch nothing on
+        return deployed_value(value["Fn::If"][2], template)
     name = value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0]
     if name in template["Parameters"]:
         return str(template["Parameters"][name]["Default"])

@@ -22,11 +22,21 @@ ANY_RESOURCE = {
     "cloudwatch:PutMetricData": "SageMaker's training metrics; narrowed by namespace",
     "ecr:GetAuthorizationToken": "SageMaker logs in to the registry of the built-in image",
     "sagemaker:ListTags": "SageMaker lists tags over all of its kinds of resource",
+    "ec2:CreateNetworkInterface": "training in the network; narrowed by network",
+    "ec2:CreateNetworkInterfacePermission": "training in the network; narrowed by network",
+    "ec2:DeleteNetworkInterface": "training in the network; narrowed by network",
+    "ec2:DeleteNetworkInterfacePermission": "training in the network; narrowed by network",
+    "ec2:DescribeDhcpOptions": "training in the network",
+    "ec2:DescribeNetworkInterfaces": "training in the network",
+    "ec2:DescribeSecurityGroups": "training in the network",
+    "ec2:DescribeSubnets": "training in the network",
+    "ec2:DescribeVpcs": "training in the network",
 }
 MANAGED_POLICIES = {
     "AWSLambdaBasicExecutionRole": "a function writes its logs",
     "AWSXrayWriteOnlyAccess": "a function writes its traces",
     "AWSXRayDaemonWriteAccess": "a function writes its traces",
+    "AWSLambdaVPCAccessExecutionRole": "Lambda plugs functions into the network; denied to the functions themselves",
 }
 
 Statement = dict[str, Any]

@@ -41,8 +41,22 @@ def test_nested_stacks_are_short_and_given_all_that_they_use(root: Path) -> None
         unused = [name for name in child["Parameters"] if not re.search(rf"(!Ref |\$\{{){name}\b", text)]
         assert unused == [], path.name
         assert "AWS::StackName" not in text, f"{path.name}: things are named after the root stack"
-        own = replaced(child.get("Globals", shared), given)
+        own = chosen(replaced(child.get("Globals", shared), given))
         assert own == shared, f"{path.name}: Globals are those of template.yaml"
+
+
+def chosen(node: Any, conditions: frozenset[str] = frozenset()) -> Any:
+    """`node` without the conditions that are decided by one around them."""
+    if isinstance(node, list):
+        return [chosen(child, conditions) for child in node]
+    if not isinstance(node, dict):
+        return node
+    if "Fn::If" in node:
+        name, yes, no = node["Fn::If"]
+        if name in conditions:
+            return chosen(yes, conditions)
+        return {"Fn::If": [name, chosen(yes, conditions | {name}), chosen(no, conditions)]}
+    return {key: chosen(child, conditions) for key, child in node.items()}
 
 
 def test_sam_translates_the_template(translated: dict[str, Any]) -> None:

@@ -60,6 +60,15 @@ def test_output_and_volume_have_the_key_where_the_instance_has_a_volume(instance
     assert job["ResourceConfig"].get("VolumeKmsKeyId") == (settings.data_key_arn if has_volume else None)
 
 
+def test_training_is_in_no_network_of_ours_unless_the_stack_has_one():
+    settings = TrainingSettings.from_environment()
+    assert not {"VpcConfig", "EnableNetworkIsolation"} & set(training_job(REQUEST, settings))
+    network = {"training_subnet_ids": "subnet-0a,subnet-0b", "training_group_id": "sg-0c"}
+    job = training_job(REQUEST, settings.model_copy(update=network))
+    assert job["VpcConfig"] == {"Subnets": ["subnet-0a", "subnet-0b"], "SecurityGroupIds": ["sg-0c"]}
+    assert job["EnableNetworkIsolation"] is True
+
+
 def test_a_second_start_finds_the_first(sagemaker):
     sagemaker.add_client_error("create_training_job", "ResourceInUse", "Training job names must be unique")
     settings = TrainingSettings.from_environment()

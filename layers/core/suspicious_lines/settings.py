@@ -59,6 +59,10 @@ class TrainingSettings(SageMakerSettings, BucketSettings):
     training_instance_type: str
     training_max_runtime_seconds: int = Field(ge=60, le=10_800)
     data_key_arn: str = Field(pattern=r"^arn:aws[a-z-]*:kms:.+$")
+    training_subnet_ids: str = Field(
+        pattern=r"^$|^subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*$"
+    )  # empty, in no network of ours
+    training_group_id: str = Field(pattern=r"^$|^sg-[0-9a-f]+$")
     num_trees: int = Field(ge=50, le=1000)
     num_samples_per_tree: int = Field(ge=1, le=2048)
 

@@ -70,7 +70,19 @@ def training_job(request: TrainingRequest, settings: TrainingSettings) -> dict[s
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": settings.training_max_runtime_seconds},
         "Tags": [{"Key": "suspicious-lines:run", "Value": request.run}],
+        **_network(settings),
     }
+
+
+def _network(settings: TrainingSettings) -> dict[str, Any]:
+    """SageMaker reads and writes S3 through our network, and the container itself has none.
+
+    One instance has no traffic between containers that could be encrypted.
+    """
+    if not settings.training_subnet_ids:
+        return {}
+    subnets, groups = settings.training_subnet_ids.split(","), [settings.training_group_id]
+    return {"VpcConfig": {"Subnets": subnets, "SecurityGroupIds": groups}, "EnableNetworkIsolation": True}
 
 
 def _channel(name: str, content_type: str, uri: str, distribution: str) -> dict[str, Any]:
