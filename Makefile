@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 UV := .venv-tools/bin/uv
 DEV := .venv/.synced
 SAM_ENV := .venv-sam/.synced
+CHECKOV_ENV := .venv-checkov/.synced
 NODE := node_modules/.installed
 BIN := .venv/bin
 SAM := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
@@ -18,7 +19,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help demo up test fuzz invoke rollback lint fmt build deploy requirements check-requirements check-machines check-template clean
+.PHONY: help demo up test fuzz invoke rollback lint fmt build deploy requirements check-requirements check-machines check-template check-security clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -41,7 +42,7 @@ invoke: $(DEV) ## Run one function: FUNCTION=preprocess [EVENT=events/preprocess
 rollback: $(DEV) ## Go back to a former model: [RUN=its run] [REASON="words"]; CONFIG=dev or prod: on AWS, else under `make up`
 	@$(BIN)/python scripts/rollback.py --run "$(RUN)" --reason "$(REASON)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
 
-lint: $(DEV) check-requirements check-machines check-template ## Check style, types, template and state machines
+lint: $(DEV) check-requirements check-machines check-template check-security ## Check style, types, template and state machines
 	$(BIN)/ruff check $(wildcard $(SOURCES) benchmarks)
 	$(BIN)/ruff format --check $(wildcard $(SOURCES) benchmarks)
 	$(BIN)/mypy layers/core/suspicious_lines functions local
@@ -68,6 +69,9 @@ check-template: $(DEV) $(SAM_ENV) ## Check template.yaml and stacks/ with cfn-li
 	$(BIN)/cfn-lint template.yaml $(wildcard stacks/*.yaml)
 	@for template in template.yaml $(wildcard stacks/*.yaml); do $(SAM) validate --lint --template $$template; done
 
+check-security: $(CHECKOV_ENV) ## Check template.yaml and stacks/ with checkov, as .checkov.yaml says
+	@.venv-checkov/bin/checkov --config-file .checkov.yaml
+
 check-machines: ## Check statemachine/ with asl-validator, where npm is installed
 	@if command -v npm >/dev/null; then \
 	  $(MAKE) --quiet $(NODE); \
@@ -77,7 +81,7 @@ check-machines: ## Check statemachine/ with asl-validator, where npm is installe
 	fi
 
 clean: ## Remove everything that make has made
-	rm -rf .venv .venv-sam .venv-tools .aws-sam .local node_modules .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-sam .venv-checkov .venv-tools .aws-sam .local node_modules .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(UV):
@@ -90,6 +94,11 @@ $(DEV): pyproject.toml uv.lock | $(UV)
 # SAM pins another boto3 than the embedded AWS does, hence an environment of its own.
 $(SAM_ENV): pyproject.toml uv.lock | $(UV)
 	@UV_PYTHON="$$(sh scripts/find_python.sh)" UV_PROJECT_ENVIRONMENT=.venv-sam $(UV) sync --quiet --frozen --only-group sam
+	@touch $@
+
+# So does checkov.
+$(CHECKOV_ENV): pyproject.toml uv.lock | $(UV)
+	@UV_PYTHON="$$(sh scripts/find_python.sh)" UV_PROJECT_ENVIRONMENT=.venv-checkov $(UV) sync --quiet --frozen --only-group checkov
 	@touch $@
 
 $(NODE): package.json package-lock.json

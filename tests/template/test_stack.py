@@ -127,6 +127,17 @@ def test_buckets_refuse_plain_http(translated: dict[str, Any]) -> None:
         ), f"{name}: no statement denies s3:* without TLS"
 
 
+def test_checkov_reads_every_template_and_each_skip_has_its_reason(root: Path) -> None:
+    text = (root / ".checkov.yaml").read_text()
+    config = yaml_parse(text)
+    assert {root / name for name in config["file"]} == set(TEMPLATES)
+    for check in config["skip-check"]:
+        assert re.search(rf"^  # .*\.\n  - {check}$", text, re.MULTILINE), check
+    # Where a function is called asynchronously, what fails goes to the queue by another way than checkov knows.
+    failing = yaml_parse((root / "template.yaml").read_text())["Resources"]["ReportFailureFunction"]["Properties"]
+    assert failing["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
+
+
 def test_links_are_made_for_reviewers_only_and_expire(translated: dict[str, Any]) -> None:
     (policy,) = resources_of(translated, "AWS::S3::BucketPolicy").values()
     statements = {s["Sid"]: s for s in policy["Properties"]["PolicyDocument"]["Statement"]}
