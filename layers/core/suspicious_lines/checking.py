@@ -131,6 +131,15 @@ def check(chunk: Chunk, refused: list[Refusal]) -> pd.DataFrame:
     return frame
 
 
+def plain_text(cell: str) -> str:
+    """A cell as one line of printable text, which is what is kept of it.
+
+    A line break in a name could pass for a line of the e-mail, and a mark that turns the direction of writing could
+    hide what it says.
+    """
+    return " ".join("".join(c if c.isprintable() else " " for c in cell).split())
+
+
 def shown(cell: str) -> str:
     return cell if len(cell) <= 100 else cell[:99] + "…"
 
@@ -150,9 +159,7 @@ def concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
 def _plain_texts(cells: list[str]) -> tuple[np.ndarray, list[str]]:
     """A code for each cell, and the text that each code stands for."""
     codes, distinct = pd.factorize(np.array(cells, dtype=object))
-    # One line of printable text: a line break in a name could pass for a line of the e-mail, and a mark that turns the
-    # direction of writing could hide what it says.
-    plain = [" ".join("".join(c if c.isprintable() else " " for c in name).split()) for name in distinct]
+    plain = [plain_text(name) for name in distinct]
     again, names = pd.factorize(np.array(plain, dtype=object))
     return again[codes], list(names)
 
