@@ -1,6 +1,6 @@
 """Takes the lines of one firm, or of one of its matters, out of the documents of the bucket: bytes in, bytes out.
 
-Names are compared as the product reads them (`checking.plain_text`): exactly, but for spaces and characters that do not
+Names are compared as the product reads them (`text.plain_text`): exactly, but for spaces and characters that do not
 print. What was refused was never read, so it goes where it holds the name anywhere.
 """
 
@@ -18,11 +18,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from suspicious_lines.checking import plain_text
 from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import read_lines
 from suspicious_lines.report import script_json
 from suspicious_lines.spreadsheet import plain
+from suspicious_lines.text import plain_text
 from suspicious_lines.verdicts import read_rows, wanted_lines
 
 _ENCODINGS = ["utf-8", "cp1252", "utf-16-le", "utf-16-be"]

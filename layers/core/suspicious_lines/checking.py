@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from suspicious_lines.text import plain_text
+
 TEXT_COLUMNS = ["Matter Number", "Firm Name", "Matter Type", "Resource", "Activity"]
 NUMBER_COLUMNS = ["Minutes", "Fee", "Total"]
 LABEL_COLUMN = "Error"
@@ -129,15 +131,6 @@ def check(chunk: Chunk, refused: list[Refusal]) -> pd.DataFrame:
     for position, (column, (codes, plain)) in enumerate(texts.items(), start=1):
         frame.insert(position, FIELDS[column], _categories(codes[good], plain))
     return frame
-
-
-def plain_text(cell: str) -> str:
-    """A cell as one line of printable text, which is what is kept of it.
-
-    A line break in a name could pass for a line of the e-mail, and a mark that turns the direction of writing could
-    hide what it says.
-    """
-    return " ".join("".join(c if c.isprintable() else " " for c in cell).split())
 
 
 def shown(cell: str) -> str:
