@@ -56,8 +56,9 @@ KEYS = [
         Key(f"elsewhere: {key!r}", key, None)
         for key in (
             "x.csv", "Incoming/x.csv", "INCOMING/x.csv", "/incoming/x.csv", " incoming/x.csv", "incoming.csv",
-            "incoming", "incomingx/x.csv", "old/incoming/x.csv", "runs/x/rejected.csv", "rewritten/incoming/x.csv", "athena/x.csv",
-            "config/rules.json", "incoming\\x.csv", "%69ncoming/x.csv",
+            "incoming", "incomingx/x.csv", "old/incoming/x.csv", "runs/x/rejected.csv",
+            "rewritten/incoming/x.csv", "athena/x.csv",
+            "config/x.csv", "incoming\\x.csv", "%69ncoming/x.csv",
         )
     ),
 ]  # fmt: skip
