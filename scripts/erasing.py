@@ -55,14 +55,15 @@ class Target:
         """Whether a row of suspicious_lines.csv is the target's."""
         return cells["Firm Name"] == self.firm and self.matter in ("", cells["Matter Number"])
 
-    def within(self, text: str, more: Collection[str] = ()) -> bool:
-        """Whether a text that was not read holds the name, or one of `more` that stand for it, and the matter's."""
+    def within(self, text: str, codes: Collection[str] = ()) -> bool:
+        """Whether a text that was not read holds the name, or a LEDES code of the firm, and the matter's number."""
         told = plain_text(text.replace('""', '"'))
-        return any(name in told for name in (self.firm, *more)) and self.matter in told
+        named = self.firm in told or any(code in told.upper() for code in codes)
+        return named and all(part in told for part in self.matter.split(" / "))  # invoice / matter in LEDES
 
-    def within_bytes(self, body: bytes, more: Collection[str] = ()) -> bool:
+    def within_bytes(self, body: bytes, codes: Collection[str] = ()) -> bool:
         """As `within`, in whatever encoding."""
-        return any(self.within(body.decode(encoding, "replace"), more) for encoding in _ENCODINGS)
+        return any(self.within(body.decode(encoding, "replace"), codes) for encoding in _ENCODINGS)
 
     def like(self, name: str) -> bool:
         """Whether a firm's name is the target's but for capitals, points or the way its letters are encoded."""

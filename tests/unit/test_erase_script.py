@@ -18,6 +18,7 @@ from frames import BUCKET, ROOT, csv_of, lines_frame, row
 from suspicious_lines.errors import InvalidUploadError
 from suspicious_lines.ledes import Mapping
 from tests.corpus.cases import cases
+from tests.corpus.ledes_cases import record, text
 
 FIRM, OTHER = "Specimen Elm LLP", "Specimen LLP"
 
@@ -69,6 +70,19 @@ def test_a_refused_line_goes_where_it_holds_the_name(erasing, refused):
     body = upload([OTHER] * 3) + refused.encode() + b"\n" + row(4).encode() + b"\n"
     cut = erasing.cut_upload(body, erasing.Target(FIRM), Mapping.default(), print)
     assert cut.body == upload([OTHER] * 3) + row(4).encode() + b"\n"
+
+
+def test_a_refused_ledes_record_is_known_by_the_firms_code_and_the_matters_number(erasing):
+    mapping = Mapping(firms={"f1": FIRM}, resources={}, activities={}, matter_types={}, matters={})
+    records = [
+        record(),
+        record(LAW_FIRM_ID="F2"),
+        record(TYPE="E", LAW_FIRM_ID="f1"),
+        record(TYPE="E", LAW_FIRM_ID="F2"),
+    ]
+    for matter, erased in (("", {3, 5}), ("17 / CM1", {3, 5}), ("17 / CM2", set())):
+        found = erasing.cut_upload(text(records).encode(), erasing.Target(FIRM, matter), mapping, print)
+        assert (found.erased, found.left) == (erased, 4 - len(erased))
 
 
 def test_a_name_within_another_is_another_firms(erasing):
