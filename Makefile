@@ -14,12 +14,14 @@ SAM := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
 SOURCES := layers functions local scripts tests
 CONFIG ?= dev
 export UV_NO_PROGRESS = 1
+# A name may hold what make or the shell would read otherwise.
+export FIRM MATTER
 # uv brings its own list of certificate authorities; a company's proxy is only in the system's.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help demo up test fuzz invoke rollback lint fmt build deploy requirements check-requirements check-machines check-template check-security clean
+.PHONY: help demo up test fuzz invoke rollback erase lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -42,10 +44,16 @@ invoke: $(DEV) ## Run one function: FUNCTION=preprocess [EVENT=events/preprocess
 rollback: $(DEV) ## Go back to a former model: [RUN=its run] [REASON="words"]; CONFIG=dev or prod: on AWS, else under `make up`
 	@$(BIN)/python scripts/rollback.py --run "$(RUN)" --reason "$(REASON)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
 
+erase: $(DEV) ## Say what would be erased of FIRM="..." [MATTER="..."]; YES=1 erases it; CONFIG as above
+	@PYTHONPATH=layers/core $(BIN)/python scripts/erase.py --firm "$$FIRM" --matter "$$MATTER" $(if $(YES),--yes) $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
+
 lint: $(DEV) check-requirements check-machines check-template check-security ## Check style, types, template and state machines
 	$(BIN)/ruff check $(wildcard $(SOURCES) benchmarks)
 	$(BIN)/ruff format --check $(wildcard $(SOURCES) benchmarks)
 	$(BIN)/mypy layers/core/suspicious_lines functions local
+
+audit: $(DEV) $(UV) ## Ask PyPI's advisories about every locked package; it needs the network and is no part of `make test`
+	@bash scripts/audit.sh
 
 fmt: $(DEV) ## Format the Python code and fix what ruff can fix
 	$(BIN)/ruff check --fix-only $(wildcard $(SOURCES) benchmarks)

@@ -20,7 +20,6 @@ fi
 export PATH="$(dirname "$python"):${uv%/*}:$PATH" SAM_CLI_TELEMETRY=0
 .venv-sam/bin/sam build
 # What the layers bring, for whoever has to know whether a weak package is among it.
-"$uv" export --quiet --frozen --only-group base --only-group data --only-group core --format cyclonedx1.5 \
-    --output-file .aws-sam/sbom.cdx.json >/dev/null
+.venv-sam/bin/python scripts/sbom.py .aws-sam/build .aws-sam/sbom.cdx.json
 
 .venv-sam/bin/python scripts/check_build.py .aws-sam/build "$python"

@@ -12,26 +12,14 @@ import re
 import sys
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.corpus.case import GOOD_LINES, IS_NO_NUMBER, Case, fine, whole
+from tests.corpus.ledes_cases import ledes_cases
+
 HEADER = ["Matter Number", "Firm Name", "Matter Type", "Resource", "Activity", "Minutes", "Fee", "Total", "Error"]
-GOOD_LINES = 8
 BAD_LINE = 10  # the one below the good ones, as an editor counts
 SAVE_AS = "Save the sheet as 'CSV UTF-8"
-IS_NO_NUMBER = "is not a number"
-
-
-@dataclass(frozen=True)
-class Case:
-    """`told`: what the message says of a file that is refused as a whole, in this order. Otherwise `accepted` lines are
-    kept, and `refused` says (column, reason) by line."""
-
-    name: str
-    body: bytes
-    told: tuple[str, ...] = ()
-    accepted: int = 0
-    refused: dict[int, tuple[str, str]] = field(default_factory=dict)
 
 
 def line(number: int, **cells: str) -> list[str]:
@@ -67,14 +55,6 @@ def _one(name: str, body: bytes, column: str, reason: str) -> Case:
     if not reason:
         return Case(name, body, accepted=GOOD_LINES + 1)
     return Case(name, body, accepted=GOOD_LINES, refused={BAD_LINE: (column, reason)})
-
-
-def whole(name: str, body: bytes | str, *told: str) -> Case:
-    return Case(name, body.encode() if isinstance(body, str) else body, told=told)
-
-
-def fine(name: str, body: bytes | str, accepted: int = GOOD_LINES) -> Case:
-    return Case(name, body.encode() if isinstance(body, str) else body, accepted=accepted)
 
 
 def numbers() -> Iterator[Case]:
@@ -249,8 +229,6 @@ def other_files() -> Iterator[Case]:
     yield whole("one line", text(GOOD[:1]), "1 lines below its header. It needs at least 5")
     bad = [line(number, Minutes="abc") for number in range(1, 9)]
     yield whole("all lines bad", text(bad), "line 2, column Minutes: only 0 of 8 lines can be used", "rejected.csv")
-    yield whole("LEDES of another version", "LEDES98BI V2[]\n" + "|".join("ABC") + "[]\n", "LEDES 1998B")
-    yield whole("LEDES without its fields", "LEDES1998B[]\n", "line")
 
 
 def _zipped(body: bytes) -> bytes:
@@ -260,8 +238,12 @@ def _zipped(body: bytes) -> bytes:
     return archive.getvalue()
 
 
-def cases() -> list[Case]:
+def csv_cases() -> list[Case]:
     return [case for group in (numbers, texts, encodings, shapes, headers, other_files) for case in group()]
+
+
+def cases() -> list[Case]:
+    return [*csv_cases(), *ledes_cases()]
 
 
 def main() -> None:
@@ -271,7 +253,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, case in enumerate(cases()):
         name = re.sub(r"[^a-z0-9]+", "-", case.name.lower()).strip("-")
-        (folder / f"{number:03d}-{name}.csv").write_bytes(case.body)
+        ending = "txt" if case.body.startswith(b"LEDES") else "csv"
+        (folder / f"{number:03d}-{name[:100]}.{ending}").write_bytes(case.body)
     print(f"{len(cases())} files in {folder}", file=sys.stderr)
 
 

@@ -18,20 +18,14 @@ with atheris.instrument_imports(include=["suspicious_lines"]):
     from suspicious_lines.errors import InvalidUploadError
     from suspicious_lines.lines import Lines, read_lines
 
-from tests.corpus.cases import cases
+from tests.corpus.cases import csv_cases
+from tests.corpus.ledes_cases import ledes_cases
 
 KEY = "incoming/fuzzed.csv"
-RECORD = (
-    "20261101|17|C1|M1|200.00|20261001|20261031|work|1|F|0.50|0.00|200.00|20261005|L110||A102|T1|call|F1|400.00|Doe|PT|"
-    "CM1[]"
-)
 
 
 def seeds(kind: str) -> list[bytes]:
-    if kind == "csv":
-        return [case.body for case in cases() if len(case.body) < 4_000]
-    header = f"{ledes.VERSION}\n{'|'.join(ledes.HEADER)}[]\n"
-    return [f"{header}{RECORD}\n{RECORD.replace('|F|', other)}\n".encode() for other in ("|F|", "|E|", "|IF|", "||")]
+    return [case.body for case in (csv_cases() if kind == "csv" else ledes_cases()) if len(case.body) < 4_000]
 
 
 def is_sound(lines: Lines) -> bool:

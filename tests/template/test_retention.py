@@ -9,7 +9,7 @@ from suspicious_lines.layout import captured_key, ground_truth_key, judged_key, 
 
 DAY, AT = date(2026, 11, 23), datetime(2026, 11, 23, tzinfo=UTC)
 # Parameter -> the prefixes whose objects it lets expire.
-UPLOADS = {"incoming/", "invoices/", "verdicts/"}
+UPLOADS = {"incoming/", "invoices/", "verdicts/", "rewritten/"}
 EXPIRING = {
     "UploadRetentionDays": UPLOADS,
     "ScoredRetentionDays": {f"{key.split('/')[0]}/" for key in (captured_key(DAY, "run"), monitoring_key(DAY, "x"))},

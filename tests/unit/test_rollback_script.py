@@ -43,6 +43,7 @@ class CloudFormation:
 @pytest.fixture
 def rollback(monkeypatch, tmp_path):
     """Runs the script on a stack of AWS whose rollback ends as told: (exit status, what was started)."""
+    monkeypatch.syspath_prepend(ROOT / "scripts")
     spec = importlib.util.spec_from_file_location("rollback", ROOT / "scripts" / "rollback.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)

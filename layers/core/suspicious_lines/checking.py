@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from suspicious_lines.text import plain_text
+
 TEXT_COLUMNS = ["Matter Number", "Firm Name", "Matter Type", "Resource", "Activity"]
 NUMBER_COLUMNS = ["Minutes", "Fee", "Total"]
 LABEL_COLUMN = "Error"
@@ -150,9 +152,7 @@ def concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
 def _plain_texts(cells: list[str]) -> tuple[np.ndarray, list[str]]:
     """A code for each cell, and the text that each code stands for."""
     codes, distinct = pd.factorize(np.array(cells, dtype=object))
-    # One line of printable text: a line break in a name could pass for a line of the e-mail, and a mark that turns the
-    # direction of writing could hide what it says.
-    plain = [" ".join("".join(c if c.isprintable() else " " for c in name).split()) for name in distinct]
+    plain = [plain_text(name) for name in distinct]
     again, names = pd.factorize(np.array(plain, dtype=object))
     return again[codes], list(names)
 

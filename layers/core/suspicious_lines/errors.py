@@ -1,5 +1,7 @@
 """The vocabulary of failures: the names of these classes are what the state machine retries and catches."""
 
+from suspicious_lines.text import plain_text
+
 
 class InvalidUploadError(Exception):
     """The dropped file cannot be used; only whoever drops it can help, so it is never retried.
@@ -10,7 +12,7 @@ class InvalidUploadError(Exception):
     def __init__(self, key: str, reason: str, remedy: str, line: int = 1, column: str | None = None) -> None:
         self.line = line
         self.column = column
-        where = f"{key}, line {line}" + (f", column {column}" if column else "")
+        where = f"{plain_text(key)}, line {line}" + (f", column {column}" if column else "")
         super().__init__(f"{where}: {reason}. {remedy}")
 
 

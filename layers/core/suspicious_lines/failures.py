@@ -102,7 +102,7 @@ def _stop_job(name: str) -> list[str]:
 
 def _tell(receipt: Receipt, place: str, settings: FailureSettings) -> None:
     """Operators hear of every failure; reviewers of those that they can mend, by dropping a better file."""
-    file = receipt.input.key if receipt.input else "no upload"
+    file = receipt.input.name if receipt.input else "no upload"
     if receipt.error == _UPLOAD_AT_FAULT:
         advice = f"Nothing of this file could be used.\n\n{receipt.cause}\n"
         publish(settings.reviewers_topic_arn, f"Please mend and drop again: {file}", advice)

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from suspicious_lines.text import plain_text
+
 # Lines, or a share of them: above zero.
 BUDGET_PATTERN = r"^(0*[1-9]\d*(\.\d+)?|0*\.0*[1-9]\d*|0+\.0*[1-9]\d*)%?$"
 Strategy = Literal["error-median", "budget", "precision", "f-beta", "sigma"]
@@ -32,6 +34,11 @@ class Upload(Message):
     def claim_id(self) -> str:
         """What two deliveries of the same upload share and two uploads never do."""
         return f"{self.bucket}/{self.key}#{self.version_id or f'{self.etag}-{self.sequencer}'}"
+
+    @property
+    def name(self) -> str:
+        """The key as people are shown it."""
+        return plain_text(self.key)
 
     @classmethod
     def from_detail(cls, detail: dict[str, Any]) -> "Upload":

@@ -36,7 +36,7 @@ def notify_reviewers(request: NotifyRequest, settings: NotifySettings) -> Notifi
         for what, name in {"Report": "report.html", "List for a spreadsheet": "suspicious_lines.csv"}.items()
     }
     text = [
-        *_opening(request.upload.key, metrics, flagged),
+        *_opening(request.upload.name, metrics, flagged),
         *_links(links, until),
         *_lines(flagged),
         *refusals(refused),
@@ -47,7 +47,7 @@ def notify_reviewers(request: NotifyRequest, settings: NotifySettings) -> Notifi
     if settings.notify_by_firm:
         for firm, rows in _grouped(flagged, "Firm Name"):
             part = [
-                *_opening(request.upload.key, metrics, rows),
+                *_opening(request.upload.name, metrics, rows),
                 *_lines(rows),
                 *place(f"s3://{bucket}/{files.prefix}"),
             ]

@@ -24,7 +24,7 @@ def park_upload(request: ParkRequest, settings: ParkSettings) -> Parked:
         store.delete(bucket, key)
         # Lost only to an execution that scores it in our place.
         return Parked(parked=not claims.claim(settings.claim_table, request.upload, request.run))
-    file = request.upload.key
+    file = request.upload.name
     text = [
         f"{file} is waiting: no model is live yet, so its lines cannot be scored.",
         "",

@@ -88,7 +88,7 @@ def refuse_model(request: RefuseRequest, settings: RefuseSettings) -> Refused:
     comparison = store.get_json(bucket, files.result("comparison.json"))
     deleted = delete_endpoint(request.endpoint_name)
     text = [
-        f"The model that run {request.run} trained on {request.upload.key} was not promoted:",
+        f"The model that run {request.run} trained on {request.upload.name} was not promoted:",
         f"{comparison['reason']}.",
         "",
         f"The model of run {comparison['champion']} stays live, and the new one's endpoint is deleted. The lines of",
@@ -100,7 +100,7 @@ def refuse_model(request: RefuseRequest, settings: RefuseSettings) -> Refused:
         f"Figures: s3://{bucket}/{files.result('comparison.json')}",
         "",
     ]
-    publish(settings.operators_topic_arn, f"New model not promoted: {request.upload.key}", "\n".join(text))
+    publish(settings.operators_topic_arn, f"New model not promoted: {request.upload.name}", "\n".join(text))
     return Refused(deleted=deleted)
 
 

@@ -73,7 +73,7 @@ def choose_threshold(request: ThresholdRequest, settings: ThresholdSettings) -> 
     held_out = try_held_out(judgement.scored, goal)
     self_test = try_planted(judgement, planted, encoder, rules)
     metrics = measure(judgement, flagged, encoder, request.dataset, held_out, self_test)
-    report = report_data(request.run, request.upload.key, judgement.lines, flagged, metrics, judgement.lines)
+    report = report_data(request.run, request.upload.name, judgement.lines, flagged, metrics, judgement.lines)
     return _write(files, settings, judgement, flagged, metrics, report)
 
 
@@ -92,7 +92,7 @@ def flag_lines(request: FlagRequest, settings: FlagSettings) -> Results:
     explained = _explained(judgement, model.encoder, rules, request.model.endpoint_name)
     judgement, flagged = suppress(judgement, explained, suppressions, datetime.now(UTC).date())
     metrics = measure(judgement, flagged, model.encoder, request.dataset)
-    report = report_data(request.run, request.upload.key, judgement.lines, flagged, metrics, model.past)
+    report = report_data(request.run, request.upload.name, judgement.lines, flagged, metrics, model.past)
     captured = capture(request, judgement, explained)
     datasets.write_dataset(captured, bucket, captured_key(request.started_at.date(), request.run))
     return _write(files, settings, judgement, flagged, metrics, report)

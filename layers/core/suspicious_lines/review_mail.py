@@ -20,7 +20,7 @@ def notify_of_review(request: NotifyOfReviewRequest, settings: NotifyOfReviewSet
     refused = from_csv(store.get_bytes(bucket, files.rejected))
     text = "\n".join(
         [
-            *_opening(request.upload.key, review),
+            *_opening(request.upload.name, review),
             *refusals(refused, "verdict"),
             *_precision(review),
             *_changes(review),

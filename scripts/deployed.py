@@ -1,0 +1,71 @@
+"""Finds the stack that a script is to work on: that of `make up`, or one of samconfig.toml's on AWS."""
+
+import argparse
+import functools
+import json
+import os
+import socket
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Stack:
+    """`where` it is, in words; `client(service)` makes a client of its account and region."""
+
+    where: str
+    outputs: dict[str, str]
+    client: Callable[[str], Any]
+
+    def output(self, name: str) -> str:
+        """Raises RuntimeError where the stack was deployed before it had this output."""
+        if name not in self.outputs:
+            raise RuntimeError(f"the stack {self.where} has no output {name}: deploy this version of it first")
+        return self.outputs[name]
+
+
+def add_stack_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", default="", help="environment of samconfig.toml, whose stack is on AWS")
+    parser.add_argument("--home", type=Path, default=ROOT / ".local", help="of the embedded AWS (default: .local)")
+
+
+def find_stack(config: str, home: Path) -> Stack:
+    """The stack of `config`; without, the one on the embedded AWS, and where none runs, that of dev.
+
+    Raises:
+        RuntimeError: samconfig.toml has no such environment.
+    """
+    return (None if config else _embedded(home)) or _on_aws(config or "dev")
+
+
+def _embedded(home: Path) -> Stack | None:
+    """The stack on the embedded AWS, or None where it does not run."""
+    try:
+        described = json.loads((home / "outputs.json").read_text())
+        url = described["endpoint_url"]
+        socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), timeout=5).close()
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    os.environ.pop("AWS_PROFILE", None)  # a profile of the user's own has no part in this
+    session = boto3.Session("test", "test", region_name="us-east-1")
+    client = functools.partial(session.client, endpoint_url=url)
+    return Stack("on the embedded AWS", described["outputs"], client)
+
+
+def _on_aws(config: str) -> Stack:
+    """The stack of an environment of samconfig.toml, with the caller's own credentials."""
+    environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    if "deploy" not in environments.get(config, {}):
+        raise RuntimeError(f"samconfig.toml has no environment {config} to deploy")
+    parameters = environments[config]["deploy"]["parameters"]
+    name, region = parameters["stack_name"], parameters["region"]
+    (stack,) = boto3.client("cloudformation", region_name=region).describe_stacks(StackName=name)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    return Stack(f"{name} in {region}", outputs, functools.partial(boto3.client, region_name=region))
