@@ -32,7 +32,7 @@ KEPT = {
 USES = {
     r"s3:GetObject(Version)?": {("s3", "kms:Decrypt")},
     r"s3:PutObject": {("s3", "kms:GenerateDataKey")},
-    r"dynamodb:(Get|Put|Delete)Item": {("dynamodb", "kms:Decrypt")},
+    r"dynamodb:(GetItem|UpdateItem|Scan)": {("dynamodb", "kms:Decrypt")},
     r"sns:Publish": {("sns", "kms:GenerateDataKey"), ("sns", "kms:Decrypt")},
     r"sqs:SendMessage": {("sqs", "kms:GenerateDataKey"), ("sqs", "kms:Decrypt")},
 }

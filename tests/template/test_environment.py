@@ -1,6 +1,7 @@
 """Every function starts with the environment that the template gives it, all parameters at their defaults."""
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,16 @@ DEPLOYED = {
     "AWS::SNS::Topic": "arn:aws:sns:us-east-1:000000000000:suspicious-lines-topic",
     "AWS::SQS::Queue": "https://sqs.us-east-1.amazonaws.com/000000000000/suspicious-lines-queue",
     "AWS::Serverless::StateMachine": "arn:aws:states:us-east-1:000000000000:stateMachine:suspicious-lines-train",
+    "AWS::Serverless::Function": "arn:aws:lambda:us-east-1:000000000000:function:suspicious-lines-function",
 }
+PSEUDO = {"Partition": "aws", "Region": "us-east-1", "AccountId": "000000000000", "StackName": "suspicious-lines"}
 
 
 def deployed_value(value: Any, template: dict[str, Any]) -> str:
     if not isinstance(value, dict):
         return str(value)
+    if "Fn::Sub" in value:
+        return re.sub(r"\$\{AWS::(\w+)\}", lambda match: PSEUDO[match[1]], value["Fn::Sub"])
     if value == {"Ref": "AWS::StackName"}:
         return "suspicious-lines"
     if "Fn::If" in value:  # the parameters at their defaults switch nothing on

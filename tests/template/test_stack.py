@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ from cfnlint.api import lint
 from flatten import children, replaced
 from samtranslator.yaml_helper import yaml_parse
 
+from suspicious_lines.claims import KEEP_SECONDS
+from suspicious_lines.layout import TAKEN
 from suspicious_lines.notifications import LINK_HOURS
+from suspicious_lines.sweeping import HORIZON
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = [ROOT / "template.yaml", *sorted(ROOT.glob("stacks/*.yaml"))]
@@ -190,6 +194,62 @@ def test_every_event_rule_retries_and_parks_what_it_cannot_deliver(translated: d
         for target in rule["Properties"]["Targets"]:
             assert "DeadLetterConfig" in target, name
             assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0, name
+
+
+def test_every_asynchronous_invocation_parks_what_fails(template: dict[str, Any], translated: dict[str, Any]) -> None:
+    configured = {
+        config["Properties"]["FunctionName"]["Ref"]: config["Properties"]["DestinationConfig"]["OnFailure"]
+        for config in resources_of(translated, "AWS::Lambda::EventInvokeConfig").values()
+    }
+    asynchronous = {
+        target["Arn"]["Fn::GetAtt"][0]
+        for rule in resources_of(translated, "AWS::Events::Rule").values()
+        for target in rule["Properties"]["Targets"]
+        if "Fn::GetAtt" in target["Arn"]
+    }
+    for name, schedule in resources_of(translated, "AWS::Scheduler::Schedule").items():
+        target = schedule["Properties"]["Target"]
+        if "Fn::GetAtt" in target["Arn"]:  # a function and no state machine
+            asynchronous.add(target["Arn"]["Fn::GetAtt"][0])
+            assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["UploadsDeadLetterQueue", "Arn"]}}, name
+            assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0, name
+    asynchronous |= {
+        resource["Properties"]["ServiceToken"]["Fn::GetAtt"][0]
+        for resource in template["Resources"].values()
+        if resource["Type"].startswith("Custom::")
+    }
+    assert asynchronous >= {"ReportFailureFunction", "SweepUploadsFunction", "DeleteOrphansFunction"}
+    queue = {"Destination": {"Fn::GetAtt": ["UploadsDeadLetterQueue", "Arn"]}}
+    assert configured == dict.fromkeys(asynchronous, queue)
+
+
+def test_schedules_have_no_name_that_another_stack_has(translated: dict[str, Any]) -> None:
+    for name, schedule in resources_of(translated, "AWS::Scheduler::Schedule").items():
+        assert "Name" not in schedule["Properties"], name
+
+
+def test_the_sweeper_takes_for_an_upload_what_the_rules_take(translated: dict[str, Any]) -> None:
+    patterns = {
+        key["wildcard"]
+        for rule in resources_of(translated, "AWS::Events::Rule").values()
+        for key in rule["Properties"]["EventPattern"]["detail"].get("object", {}).get("key", [])
+    }
+    assert patterns == {f"{prefix}*{ending}" for prefix, endings in TAKEN.items() for ending in endings}
+
+
+def test_what_creates_endpoints_is_deleted_before_what_deletes_them(template: dict[str, Any]) -> None:
+    for name, resource in template["Resources"].items():
+        statements = [
+            s for policy in resource.get("Properties", {}).get("Policies", []) for s in policy.get("Statement", [])
+        ]
+        creates = any("sagemaker:Create" in str(statement["Action"]) for statement in statements)
+        assert (resource.get("DependsOn") == "Upkeep") == creates, name
+
+
+def test_files_of_runs_are_kept_longer_than_the_sweeper_looks_back(template: dict[str, Any]) -> None:
+    days = [days for days in template["Parameters"]["RunRetentionDays"]["AllowedValues"] if days]
+    assert timedelta(days=min(days)) > HORIZON
+    assert timedelta(seconds=KEEP_SECONDS) > HORIZON
 
 
 def test_uploads_start_a_workflow(translated: dict[str, Any]) -> None:

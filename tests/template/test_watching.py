@@ -101,7 +101,9 @@ def test_the_runbook_names_outputs_resources_and_parameters_that_exist(template:
 
 
 def test_alarms_say_in_a_few_sentences_what_to_do_and_name_parameters_that_exist(template: Template) -> None:
-    names = set(template["Parameters"]) | {"ReportFailure", "ScoreLines", "ScoreParts", "EventBridge"}
+    names = set(template["Parameters"]) | {
+        "ReportFailure", "ScoreLines", "ScoreParts", "SweepUploads", "DeleteOrphans",
+    }  # fmt: skip
     for name, alarm in alarms(template).items():
         assert len(re.findall(r"[.](?:\s|$)", alarm["AlarmDescription"])) == 2, f"{name}: what happened, and what to do"
         assert set(re.findall(r"\b[A-Z][a-z]+(?:[A-Z][A-Za-z]+)+", alarm["AlarmDescription"])) <= names, name
@@ -151,7 +153,7 @@ def test_our_own_metrics_are_those_that_the_functions_write(
     read = [metric for alarm in alarms(template).values() for metric in metrics(alarm)]
     own = [metric for metric in read if not metric["Namespace"].startswith("AWS/")]
     assert {metric["MetricName"] for metric in own} == {
-        "LinesRead", "LinesRejected", "MeasuresDrifted", "LiveModelAgeDays", "EstimatedCost",
+        "LinesRead", "LinesRejected", "MeasuresDrifted", "LiveModelAgeDays", "EstimatedCost", "UploadsStuck",
     }  # fmt: skip
     for metric in own:
         assert (metric["Namespace"], dimensions(metric)) == (namespace, {"service": service})

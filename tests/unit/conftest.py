@@ -50,6 +50,11 @@ ENVIRONMENT = {
     "PROMOTION_MARGIN": "0.02",
     "PROMOTION_AGREEMENT": "0.5",
     "SCORE_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:000000000000:stateMachine:suspicious-lines-score",
+    "TRAIN_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:000000000000:stateMachine:suspicious-lines-train",
+    "REVIEW_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:000000000000:stateMachine:suspicious-lines-review",
+    "REPORT_FAILURE_FUNCTION_ARN": "arn:aws:lambda:us-east-1:000000000000:function:report-failure",
+    "SWEEP_MINUTES": "60",
+    "RUN_RETENTION_DAYS": "365",
     "REVIEWERS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:reviewers",
     "OPERATORS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:operators",
 }

@@ -10,6 +10,8 @@ from suspicious_lines import messages
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
+# Called by schedules and by CloudFormation.
+UPKEEP = {"sweep_uploads", "delete_orphans", "delete_hosted"}
 MACHINES = [json.loads(path.read_text())["States"] for path in sorted(ROOT.glob("statemachine/*.asl.json"))]
 
 
@@ -38,6 +40,6 @@ def test_the_event_fits_the_functions_model_and_its_states_payload(function):
     event = json.loads((ROOT / "events" / f"{function}.json").read_text())
     model_of(function).model_validate(event)
     states = states_of(function)
-    assert states
+    assert bool(states) == (function not in UPKEEP)
     for state in states:
         assert {key.removesuffix(".$") for key in state["Parameters"]["Payload"]} == set(event)

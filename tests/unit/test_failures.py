@@ -24,7 +24,7 @@ def deleted(monkeypatch):
     timings = Timings(started_at=now, seconds=1, states={"Preprocess": 1.0}, transitions=2)
     monkeypatch.setattr(failures, "read_timings", lambda arn: timings)
     monkeypatch.setattr(failures, "delete_endpoint", lambda name: names.append(name) or ["endpoint"])
-    monkeypatch.setattr(failures, "_stop_job", lambda name: [])
+    monkeypatch.setattr(failures, "stop_job", lambda name: [])
     monkeypatch.setattr(failures, "settle", lambda name, seconds: None)
     monkeypatch.setattr(failures, "training_seconds", lambda name: 0)
     return names

@@ -12,6 +12,7 @@ from suspicious_lines.messages import Failure, FailureReport, Upload
 from suspicious_lines.notifications import publish
 from suspicious_lines.receipts import Receipt, read_timings, training_seconds
 from suspicious_lines.settings import FailureSettings
+from suspicious_lines.training import stop_job
 
 _UPLOAD_AT_FAULT = "InvalidUploadError"
 SETTLE_SECONDS = 600  # a serverless endpoint is created, or has failed, within minutes
@@ -87,17 +88,9 @@ def _cause(report: FailureReport, name: str) -> str:
 
 
 def _clean_up(name: str) -> list[str]:
-    stopped = _stop_job(name)
+    stopped = stop_job(name)
     settle(name, SETTLE_SECONDS)
     return stopped + delete_endpoint(name)
-
-
-def _stop_job(name: str) -> list[str]:
-    job = found(client("sagemaker").describe_training_job, TrainingJobName=name)
-    if not job or job["TrainingJobStatus"] != "InProgress":
-        return []
-    client("sagemaker").stop_training_job(TrainingJobName=name)
-    return ["training job"]
 
 
 def _tell(receipt: Receipt, place: str, settings: FailureSettings) -> None:

@@ -5,8 +5,15 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
+# Where people drop files, and how the names must end of those that a workflow takes.
+TAKEN = {
+    "incoming/": (".csv", ".CSV", ".txt", ".TXT"),
+    "invoices/": (".csv", ".CSV", ".txt", ".TXT"),
+    "verdicts/": (".csv", ".CSV"),
+}
 LIVE_MODEL_KEY = "models/current.json"
 PARKED_PREFIX = "parked/"
+RUNS_PREFIX = "runs/"
 CAPTURED_PREFIX = "scored/"
 JUDGED_PREFIX = "judged/"
 _CHAMPION = "champion/"
@@ -20,7 +27,7 @@ class RunFiles:
 
     @property
     def prefix(self) -> str:
-        return f"runs/{self.run}"
+        return f"{RUNS_PREFIX}{self.run}"
 
     @property
     def receipt(self) -> str:
@@ -102,3 +109,9 @@ def resource_name(prefix: str, run: str) -> str:
     """
     start = re.sub(r"[^a-zA-Z0-9]", "", run)[:8].lower()
     return f"{prefix}-{start}-{hashlib.sha256(run.encode()).hexdigest()[:12]}"
+
+
+def is_resource_name(prefix: str, name: str) -> bool:
+    """Whether `resource_name` could have made this name for this prefix, and for no other prefix that it starts with:
+    a stack's name may begin with another's."""
+    return re.fullmatch(rf"{re.escape(prefix)}-[a-z0-9]{{0,8}}-[0-9a-f]{{12}}", name) is not None

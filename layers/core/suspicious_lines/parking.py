@@ -5,7 +5,7 @@ import hashlib
 from suspicious_lines import claims, store
 from suspicious_lines.aws import client
 from suspicious_lines.layout import LIVE_MODEL_KEY, PARKED_PREFIX
-from suspicious_lines.messages import Parked, ParkRequest
+from suspicious_lines.messages import Parked, ParkRequest, Upload
 from suspicious_lines.notifications import publish
 from suspicious_lines.settings import ParkSettings
 
@@ -16,7 +16,7 @@ def park_upload(request: ParkRequest, settings: ParkSettings) -> Parked:
     A promotion that ended since the run looked has not seen the note: then it is taken back and the run goes on.
     """
     bucket = settings.data_bucket
-    key = f"{PARKED_PREFIX}{hashlib.sha256(request.upload.claim_id.encode()).hexdigest()}.json"
+    key = note_key(request.upload)
     # Released first: whoever reads the note must be able to claim the upload.
     claims.release(settings.claim_table, request.upload, request.run)
     store.put_json(bucket, key, request.detail)
@@ -37,6 +37,11 @@ def park_upload(request: ParkRequest, settings: ParkSettings) -> Parked:
     ]
     publish(settings.operators_topic_arn, f"Waiting for a first model: {file}", "\n".join(text))
     return Parked(parked=True)
+
+
+def note_key(upload: Upload) -> str:
+    """Where the note of a parked upload lies; keys of uploads can be longer than a key below parked/ may be."""
+    return f"{PARKED_PREFIX}{hashlib.sha256(upload.claim_id.encode()).hexdigest()}.json"
 
 
 def start_parked(bucket: str, state_machine_arn: str) -> None:

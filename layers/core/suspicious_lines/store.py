@@ -1,12 +1,14 @@
 """Objects of the data bucket, by boto3: JSON, text and bytes. The Parquet ones are awswrangler's, in datasets.py."""
 
 import json
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, BinaryIO
 
 from botocore.exceptions import ClientError
 
 from suspicious_lines.aws import client, error_code
-from suspicious_lines.errors import InvalidUploadError
+from suspicious_lines.errors import AwsRefusedError, InvalidUploadError
 from suspicious_lines.messages import Upload
 
 
@@ -59,6 +61,36 @@ def exists(bucket: str, key: str) -> bool:
 def keys(bucket: str, prefix: str) -> list[str]:
     pages = client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+
+def dropped(bucket: str, prefix: str, since: datetime) -> Iterator[tuple[Upload, datetime]]:
+    """Each version below a prefix that is younger than `since` and was not deleted, with the time it was dropped.
+
+    A version that was overwritten is an upload as well.
+    """
+    versions: list[dict[str, Any]] = []
+    deletions: dict[str, datetime] = {}
+    for page in client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        versions += [version for version in page.get("Versions", []) if version["LastModified"] > since]
+        for marker in page.get("DeleteMarkers", []):
+            deletions[marker["Key"]] = max(marker["LastModified"], deletions.get(marker["Key"], since))
+    for version in versions:
+        key, at = version["Key"], version["LastModified"]
+        if version["IsLatest"] or at > deletions.get(key, since):
+            etag = version["ETag"].strip('"')
+            yield Upload(bucket=bucket, key=key, etag=etag, size=version["Size"], version_id=version["VersionId"]), at
+
+
+def delete_all(bucket: str, keys: list[str]) -> None:
+    """Deletes objects, a thousand a request.
+
+    Raises:
+        AwsRefusedError: some of them could not be deleted.
+    """
+    for start in range(0, len(keys), 1000):
+        request = {"Objects": [{"Key": key} for key in keys[start : start + 1000]], "Quiet": True}
+        if errors := client("s3").delete_objects(Bucket=bucket, Delete=request).get("Errors"):
+            raise AwsRefusedError(f"DeleteObjects: {errors[0]['Code']}: {errors[0]['Key']}")
 
 
 def delete(bucket: str, key: str) -> None:

@@ -1,0 +1,17 @@
+"""Deletes what nobody needs any more: endpoints, models and jobs without a run, and files of old runs."""
+
+from suspicious_lines.messages import Cleared, UpkeepRequest
+from suspicious_lines.observability import count, entry_point, logger
+from suspicious_lines.orphans import delete_orphans
+from suspicious_lines.settings import OrphanSettings
+
+settings = OrphanSettings.from_environment()
+
+
+@entry_point(UpkeepRequest)
+def handler(request: UpkeepRequest) -> Cleared:
+    cleared = delete_orphans(settings)
+    logger.info("Deleted", **cleared.model_dump())
+    if cleared.hosted:  # a metric costs money while it is written
+        count(OrphansDeleted=len(cleared.hosted))
+    return cleared

@@ -1,0 +1,17 @@
+"""Brings uploads that have not ended to an end, and tells people of those that it cannot."""
+
+from suspicious_lines.messages import Swept, UpkeepRequest
+from suspicious_lines.observability import count, entry_point, logger
+from suspicious_lines.settings import SweepSettings
+from suspicious_lines.sweeping import sweep_uploads
+
+settings = SweepSettings.from_environment()
+
+
+@entry_point(UpkeepRequest)
+def handler(request: UpkeepRequest) -> Swept:
+    swept = sweep_uploads(settings)
+    logger.info("Swept", **swept.model_dump())
+    if swept.stuck:  # a metric costs money while it is written
+        count(UploadsStuck=swept.stuck)
+    return swept

@@ -1,0 +1,101 @@
+"""The custom resource: it deletes only with the stack, and answers CloudFormation whatever happens."""
+
+import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from frames import ROOT
+from suspicious_lines import stack_deletion
+from suspicious_lines.layout import is_resource_name, resource_name
+
+
+@pytest.fixture
+def change(load_handler, context, monkeypatch):
+    """Sends a request to the handler; returns its answer to CloudFormation. `status` is that of the stack."""
+    monkeypatch.setenv("POLL_SECONDS", "1")
+    sent = []
+
+    def urlopen(request, timeout):
+        assert request.get_method() == "PUT"
+        assert request.get_header("Content-type") == ""
+        sent.append((request.full_url, json.loads(request.data)))
+        return SimpleNamespace(close=lambda: None)
+
+    def send(kind, status="DELETE_IN_PROGRESS"):
+        described = {"Stacks": [{"StackStatus": status}]}
+        cloudformation = SimpleNamespace(describe_stacks=lambda StackName: described)
+        monkeypatch.setattr(stack_deletion, "client", lambda service: cloudformation)
+        monkeypatch.setattr(stack_deletion.urllib.request, "urlopen", urlopen)
+        event = json.loads((ROOT / "events/delete_hosted.json").read_text()) | {"RequestType": kind}
+        answer = load_handler("delete_hosted")(event, context)
+        ((url, document),) = sent
+        assert url == event["ResponseURL"]
+        for name in ("StackId", "RequestId", "LogicalResourceId"):
+            assert document[name] == event[name]
+        assert (document["Status"], document["Reason"]) == (answer["status"], answer["reason"])
+        assert document["PhysicalResourceId"] == "suspicious-lines-hosted"
+        return answer
+
+    return send
+
+
+@pytest.fixture
+def hosted(monkeypatch):
+    """Names of endpoints that are there, and of jobs at work; what is deleted goes from them."""
+    there = SimpleNamespace(names={"a", "b"}, jobs={"j"}, busy=set(), looks=0)
+
+    def names_hosted(prefix, before):
+        there.looks += 1
+        assert before <= datetime.now(UTC)
+        return set(there.names)
+
+    monkeypatch.setattr(stack_deletion, "names_hosted", names_hosted)
+    monkeypatch.setattr(stack_deletion, "jobs_in_progress", lambda prefix, before: set(there.jobs))
+    monkeypatch.setattr(stack_deletion, "deleted", lambda name: name in there.busy or there.names.discard(name))
+    monkeypatch.setattr(stack_deletion, "stopped", there.jobs.discard)
+    monkeypatch.setattr(stack_deletion.time, "sleep", lambda seconds: None)
+    return there
+
+
+def test_all_that_is_hosted_goes_with_the_stack(change, hosted):
+    assert change("Delete") == {"status": "SUCCESS", "reason": ""}
+    assert (hosted.names, hosted.jobs) == (set(), set())
+    assert hosted.looks == 3, "two looks that find nothing"
+
+
+@pytest.mark.parametrize("kind", ["Create", "Update"])
+def test_nothing_goes_when_the_stack_is_made_or_changed(change, hosted, kind):
+    assert change(kind)["status"] == "SUCCESS"
+    assert hosted.looks == 0
+
+
+@pytest.mark.parametrize("status", ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"])
+def test_nothing_goes_when_an_update_takes_the_custom_resource_out(change, hosted, status):
+    assert change("Delete", status)["status"] == "SUCCESS"
+    assert hosted.names == {"a", "b"}
+
+
+def test_what_cannot_be_deleted_is_said(change, hosted, monkeypatch):
+    hosted.busy.add("a")
+    monkeypatch.setattr(stack_deletion, "WORK_SECONDS", -1)
+    answer = change("Delete")
+    assert answer == {
+        "status": "FAILED",
+        "reason": "EndpointBusyError: Delete the stack again: still there are a, b, j",
+    }
+
+
+def test_an_error_is_answered_too(change, hosted, monkeypatch):
+    monkeypatch.setattr(stack_deletion, "names_hosted", lambda *given: 1 / 0)
+    assert change("Delete") == {"status": "FAILED", "reason": "ZeroDivisionError: division by zero"}
+
+
+def test_names_of_this_stack_are_told_from_those_of_a_stack_with_a_longer_name():
+    run = "0a1b2c3d-4e5f-6789-abcd-ef0123456789_0a1b2c3d"
+    assert is_resource_name("suspicious-lines", resource_name("suspicious-lines", run))
+    assert is_resource_name("suspicious-lines", resource_name("suspicious-lines", "\u00e9"))
+    assert not is_resource_name("suspicious-lines", resource_name("suspicious-lines-dev", run))
+    assert not is_resource_name("suspicious-lines", resource_name("suspicious-lines-dev", "\u00e9"))
+    assert not is_resource_name("suspicious-lines", "suspicious-lines-by-hand")
