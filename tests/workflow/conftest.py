@@ -1,16 +1,18 @@
 """The real machine, handlers and template on the embedded AWS: one for the whole tier."""
 
+import contextlib
 import email
 import email.policy
 import json
 import time
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from local.activities import generate
-from local.cloud import Cloud
+from local.cloud import STACK, Cloud
 
 PARAMETERS = {
     "PollSeconds": "1",
@@ -143,8 +145,10 @@ class Workflow:
                 self.s3.delete_object(Bucket=self.bucket, Key=found["Key"])
 
     def claims(self) -> set[str]:
+        """The runs that own an upload."""
         table = self.cloud.outputs["ClaimTableName"]
-        return {item["run"]["S"] for item in self.cloud.client("dynamodb").scan(TableName=table)["Items"]}
+        items = self.cloud.client("dynamodb").scan(TableName=table)["Items"]
+        return {item["run"]["S"] for item in items if "run" in item and "released_at" not in item}
 
     def mails(self, run: Run, to: str) -> list[email.message.EmailMessage]:
         """The e-mails that speak of a run; waits a moment for the first."""
@@ -158,6 +162,34 @@ class Workflow:
                 return found
             time.sleep(0.05)
         return []
+
+    def physical_id(self, logical_id: str) -> str:
+        """Of a resource of the stack or of one nested in it."""
+        cloudformation, stacks = self.cloud.client("cloudformation"), [STACK]
+        while stacks:
+            for resource in cloudformation.describe_stack_resources(StackName=stacks.pop())["StackResources"]:
+                if resource["LogicalResourceId"] == logical_id:
+                    return resource["PhysicalResourceId"]
+                if resource["ResourceType"] == "AWS::CloudFormation::Stack":
+                    stacks.append(resource["PhysicalResourceId"])
+        raise AssertionError(f"the stack has no {logical_id}")
+
+    def invoke(self, function: str, event: dict) -> dict:
+        """A function's answer; `function` is its logical id."""
+        lambdas = self.cloud.client("lambda")
+        answer = lambdas.invoke(FunctionName=self.physical_id(function), Payload=json.dumps(event).encode())
+        said = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, said
+        return said
+
+    @contextlib.contextmanager
+    def without(self, rule: str) -> Iterator[None]:
+        """What the rule (its logical id) would deliver meanwhile is lost."""
+        events, name = self.cloud.client("events"), self.physical_id(rule)
+        events.disable_rule(Name=name)
+        yield
+        time.sleep(0.5)  # S3's events are delivered in the background
+        events.enable_rule(Name=name)
 
     def fault(self, target: str, error: str, times: int, message: str = "injected", status: int = 400) -> None:
         fault = {"target": target, "error": error, "message": message, "status": status, "times": times}
@@ -181,6 +213,21 @@ def _workflow(tmp_path_factory):
         environment.setenv("SFN_WAIT_SCALE", "0.1")
         with Cloud(tmp_path_factory.mktemp("cloud"), port=0, engine_port=0, parameters=PARAMETERS) as cloud:
             yield Workflow(cloud)
+
+
+@pytest.fixture(scope="module")
+def own_workflow(tmp_path_factory):
+    """A cloud of the module's own, where upkeep waits for nothing: it deals with all that it finds."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SFN_WAIT_SCALE", "0.1")
+        with Cloud(tmp_path_factory.mktemp("cloud"), port=0, engine_port=0, parameters=PARAMETERS) as cloud:
+            workflow = Workflow(cloud)
+            for function in ("SweepUploadsFunction", "DeleteOrphansFunction"):
+                name, lambdas = workflow.physical_id(function), cloud.client("lambda")
+                variables = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+                changed = {"Variables": variables | {"SWEEP_MINUTES": "0"}}
+                lambdas.update_function_configuration(FunctionName=name, Environment=changed)
+            yield workflow
 
 
 @pytest.fixture

@@ -36,6 +36,9 @@ IN_ORDER = [
     "refuse_model",
     "restore_model",
     "report_failure",
+    "sweep_uploads",
+    "delete_orphans",
+    "delete_hosted",
 ]
 
 
@@ -80,6 +83,8 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, no_model,
             changes["execution_arn"] = earlier.arn
         if function == "report_failure":
             changes["executionArn"] = earlier.arn
+        if function == "delete_hosted":
+            changes["ResponseURL"] = f"{workflow.cloud.endpoint_url}/_ministack/cfn-response/example"
         if function == "read_verdicts":
             _drop_verdicts(workflow)
         if function == "start_training":
@@ -110,6 +115,10 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, no_model,
             _until(partial(_endpoint_is_ready, workflow, answer["endpoint_name"]))
         if function == "write_receipt":
             assert (answer["status"], answer["run"]) == ("SUCCEEDED", "example")
+        if function in {"sweep_uploads", "delete_orphans"}:
+            assert not any(answer.values()), "all is young, and has ended or is needed"
+        if function == "delete_hosted":
+            assert answer == {"status": "SUCCESS", "reason": ""}
         if function == "learn_from_verdicts":
             assert answer["precision"] == 1
     assert workflow.live() == earlier.name

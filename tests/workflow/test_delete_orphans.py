@@ -1,0 +1,87 @@
+"""What a run left behind is found and deleted, and nothing is left when the stack is deleted."""
+
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.cloud import STACK
+from suspicious_lines.layout import resource_name
+
+
+@pytest.fixture
+def workflow(own_workflow):
+    own_workflow.no_faults()
+    return own_workflow
+
+
+@pytest.fixture
+def clear(workflow):
+    return lambda: workflow.invoke("DeleteOrphansFunction", {"run": "clear"})
+
+
+@pytest.fixture(scope="module")
+def trained(own_workflow, activities):
+    run = own_workflow.drop(activities)
+    assert run.status == "SUCCEEDED"
+    return run
+
+
+def endpoint_like(workflow, trained, name):
+    """An endpoint that a function made whose execution was stopped in that very moment."""
+    sagemaker, like = workflow.sagemaker, resource_name(STACK, trained.name)
+    model = sagemaker.describe_model(ModelName=like)
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=like)
+    variant = config["ProductionVariants"][0] | {"ModelName": name}
+    role = model["ExecutionRoleArn"]
+    sagemaker.create_model(ModelName=name, PrimaryContainer=model["PrimaryContainer"], ExecutionRoleArn=role)
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    while sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Creating":
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["in service", "failed"])
+def test_an_orphan_is_deleted_and_told_and_the_live_model_stays(workflow, trained, clear, fails):
+    before, name = workflow.hosted(), resource_name(STACK, f"lost-{fails}")
+    if fails:
+        workflow.fault("Endpoint", "x", 1, "no capacity")
+    endpoint_like(workflow, trained, name)
+    hosted = [f"{what} {name}" for what in ("endpoint", "endpoint configuration", "model")]
+    assert clear() == {"hosted": hosted, "runs": []}
+    assert workflow.hosted() == before
+    (mail,) = [path.read_text() for path in workflow.cloud.outbox.glob("*.eml") if name in path.read_text()]
+    assert "Subject: Deleted: 3 leftovers" in mail
+    assert clear() == {"hosted": [], "runs": []}
+    assert workflow.drop(b"x", "invoices/bad.csv").error == "InvalidUploadError", "the live model is there all the same"
+
+
+def test_what_a_run_at_work_needs_is_left_alone(workflow, trained, activities, clear):
+    arn = workflow.arn_of(workflow.upload(activities))
+    workflow.wait_for_state(arn, "ScoreParts")
+    assert clear() == {"hosted": [], "runs": []}
+    assert workflow.wait(arn).status == "SUCCEEDED"
+    assert clear() == {"hosted": [], "runs": []}
+
+
+def test_nothing_is_left_when_the_stack_is_deleted(workflow, trained, activities):
+    arn = workflow.arn_of(workflow.upload(activities))
+    workflow.wait_for_state(arn, "ScoreParts")
+    assert workflow.hosted()["endpoints"]
+    cloudformation = workflow.cloud.client("cloudformation")
+    stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackId"]
+    cloudformation.delete_stack(StackName=STACK)
+    assert status_at_the_end(cloudformation, stack) == "DELETE_COMPLETE"
+    assert workflow.hosted() == {"endpoints": set(), "configs": set(), "models": set(), "jobs": set()}
+    with pytest.raises(ClientError):
+        workflow.sfn.describe_state_machine(stateMachineArn=workflow.machine)
+    assert "receipt.json" in workflow.keys(trained), "the bucket stays, with all that people dropped and were told"
+
+
+def status_at_the_end(cloudformation, stack) -> str:
+    for _ in range(600):
+        status = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+        if not status.endswith("_IN_PROGRESS"):
+            return status
+        time.sleep(0.1)
+    raise AssertionError("the stack is still being deleted")
