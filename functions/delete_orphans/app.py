@@ -1,9 +1,9 @@
 """Deletes what nobody needs any more: endpoints, models and jobs without a run, and files of old runs."""
 
-from suspicious_lines.messages import Cleared, UpkeepRequest
 from suspicious_lines.observability import count, entry_point, logger
 from suspicious_lines.orphans import delete_orphans
 from suspicious_lines.settings import OrphanSettings
+from suspicious_lines.upkeep_messages import Cleared, UpkeepRequest
 
 settings = OrphanSettings.from_environment()
 

@@ -15,6 +15,7 @@ from suspicious_lines.claims import KEEP_SECONDS
 from suspicious_lines.layout import TAKEN
 from suspicious_lines.notifications import LINK_HOURS
 from suspicious_lines.sweeping import HORIZON
+from suspicious_lines.upkeep_messages import UpkeepRequest
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = [ROOT / "template.yaml", *sorted(ROOT.glob("stacks/*.yaml"))]
@@ -213,6 +214,7 @@ def test_every_asynchronous_invocation_parks_what_fails(template: dict[str, Any]
             asynchronous.add(target["Arn"]["Fn::GetAtt"][0])
             assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["UploadsDeadLetterQueue", "Arn"]}}, name
             assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0, name
+            UpkeepRequest.model_validate_json(target["Input"])
     asynchronous |= {
         resource["Properties"]["ServiceToken"]["Fn::GetAtt"][0]
         for resource in template["Resources"].values()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from suspicious_lines import messages
+from suspicious_lines import messages, upkeep_messages
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
@@ -32,7 +32,7 @@ def model_of(function: str) -> type[messages.Message]:
     tree = ast.parse((ROOT / "functions" / function / "app.py").read_text())
     (handler,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "handler")
     (decorator,) = (d for d in handler.decorator_list if isinstance(d, ast.Call) and d.func.id == "entry_point")
-    return getattr(messages, decorator.args[0].id)
+    return getattr(upkeep_messages if function in UPKEEP else messages, decorator.args[0].id)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -8,8 +8,9 @@ import pytest
 
 from frames import BUCKET, ROOT
 from suspicious_lines import claims, executions, store, sweeping
-from suspicious_lines.messages import Swept, Upload
+from suspicious_lines.messages import Upload
 from suspicious_lines.parking import note_key
+from suspicious_lines.upkeep_messages import Swept
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = ["incoming/a+b%2B c#d?e=f&\u00e9.csv", "invoices/" + "\u00fc" * 505 + "a.csv", "verdicts/\u202e\t.CSV"]

@@ -11,11 +11,11 @@ from suspicious_lines.aws import client
 from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.hosting import delete_endpoint
 from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, resource_name
-from suspicious_lines.messages import Cleared
 from suspicious_lines.notifications import counted, publish
 from suspicious_lines.promotion import find_live_model
 from suspicious_lines.settings import OrphanSettings
 from suspicious_lines.training import stop_job
+from suspicious_lines.upkeep_messages import Cleared
 
 WORK_SECONDS = 780
 LISTED = 100

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from suspicious_lines.aws import client
 from suspicious_lines.errors import EndpointBusyError
-from suspicious_lines.messages import StackAnswer, StackChange
 from suspicious_lines.orphans import deleted, jobs_in_progress, names_hosted, stopped
 from suspicious_lines.settings import HostedSettings
+from suspicious_lines.upkeep_messages import StackAnswer, StackChange
 
 # CloudFormation waits as long as the custom resource's ServiceTimeout says; the function has 900 seconds.
 WORK_SECONDS = 840

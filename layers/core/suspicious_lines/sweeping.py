@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from suspicious_lines import claims, executions, store
 from suspicious_lines.claims import NEVER_CLAIMED, ClaimRecord
 from suspicious_lines.layout import PARKED_PREFIX, TAKEN, RunFiles
-from suspicious_lines.messages import Swept, Upload
+from suspicious_lines.messages import Upload
 from suspicious_lines.notifications import counted, publish
 from suspicious_lines.parking import note_key
 from suspicious_lines.settings import SweepSettings
+from suspicious_lines.upkeep_messages import Swept
 
 # Older uploads are left alone. Far below the 90 days that claims are kept: without its claim an upload would look new.
 HORIZON = timedelta(days=14)

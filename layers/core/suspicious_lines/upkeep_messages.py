@@ -1,0 +1,48 @@
+"""What schedules and CloudFormation hand to the functions of upkeep, and what these answer."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from suspicious_lines.messages import Message, Run
+
+
+class UpkeepRequest(Message):
+    """What a schedule sends; `run` is its own id of this invocation."""
+
+    run: str = Run
+
+
+class Swept(Message):
+    """What a sweep found: uploads that it started, ends of runs that it reported, uploads that it has given up, files
+    that no workflow takes."""
+
+    started: int = 0
+    reported: int = 0
+    stuck: int = 0
+    untaken: int = 0
+
+
+class Cleared(Message):
+    """What was deleted or stopped, in words, and how many runs' files."""
+
+    hosted: list[str]
+    runs: list[str] = []
+
+
+class StackChange(Message):
+    """CloudFormation's request to a custom resource, as far as it is read.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html
+    """
+
+    run: str = Field(alias="RequestId", pattern=r"^[^/\s]{1,80}$")
+    kind: Literal["Create", "Update", "Delete"] = Field(alias="RequestType")
+    response_url: str = Field(alias="ResponseURL")
+    stack_id: str = Field(alias="StackId")
+    logical_id: str = Field(alias="LogicalResourceId")
+
+
+class StackAnswer(Message):
+    status: Literal["SUCCESS", "FAILED"]
+    reason: str
