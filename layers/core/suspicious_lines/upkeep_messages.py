@@ -24,7 +24,7 @@ class Swept(Message):
 
 
 class Cleared(Message):
-    """What was deleted or stopped, in words, and how many runs' files."""
+    """What was deleted or stopped, in words, and the runs whose files were deleted."""
 
     hosted: list[str]
     runs: list[str] = []
