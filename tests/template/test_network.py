@@ -33,9 +33,22 @@ def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+# What only functions of upkeep import: they are in no network.
+OUTSIDE = {"executions.py", "orphans.py", "stack_deletion.py", "sweeping.py"}
+
+
+@pytest.fixture
+def inside(functions: dict[str, Any], root: Path) -> dict[str, Any]:
+    """The functions that are in the network where there is one: all but those of upkeep."""
+    upkeep = yaml_parse((root / "stacks" / "upkeep.yaml").read_text())
+    assert "VpcConfig" not in upkeep["Globals"]["Function"]
+    return {name: function for name, function in functions.items() if name not in upkeep["Resources"]}
+
+
 def called_services(root: Path) -> set[str]:
     """The services of which the library makes a client; awswrangler's is S3."""
-    trees = [ast.parse(path.read_text()) for path in (root / "layers" / "core" / "suspicious_lines").glob("*.py")]
+    paths = [path for path in (root / "layers/core/suspicious_lines").glob("*.py") if path.name not in OUTSIDE]
+    trees = [ast.parse(path.read_text()) for path in paths]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return {
         call.args[0].value
@@ -66,7 +79,29 @@ def test_by_default_there_is_no_network(root: Path, template: Template, function
         assert variables[name]["Fn::If"][0::2] == ["HasNetwork", ""]
 
 
-def test_every_function_is_in_the_network(template: Template, functions: dict[str, Any]) -> None:
+def test_functions_outside_the_network_read_no_invoices(functions: dict[str, Any], inside: dict[str, Any]) -> None:
+    for name in set(functions) - set(inside):
+        statements = [s for policy in functions[name]["Policies"] for s in policy["Statement"]]
+        read = [s["Resource"]["Fn::Sub"] for s in statements if "s3:GetObject" in s["Action"]]
+        assert all(key.endswith(("/receipt.json", "/models/current.json")) for key in read), name
+
+
+def test_nothing_in_the_network_imports_what_is_for_functions_outside(root: Path, inside: dict[str, Any]) -> None:
+    modules = {name.removesuffix(".py") for name in OUTSIDE}
+    sources = [root / function["CodeUri"] / "app.py" for function in inside.values()]
+    sources += [p for p in (root / "layers/core/suspicious_lines").glob("*.py") if p.name not in OUTSIDE]
+    for source in sources:
+        tree = ast.walk(ast.parse(source.read_text()))
+        imported = {
+            name
+            for node in tree
+            if isinstance(node, ast.ImportFrom)
+            for name in [(node.module or "").rpartition(".")[2], *(alias.name for alias in node.names)]
+        }
+        assert not imported & modules, source
+
+
+def test_every_other_function_is_in_the_network(template: Template, functions: dict[str, Any]) -> None:
     inside = template["Globals"]["Function"]["VpcConfig"]["Fn::If"][1]
     assert inside["SecurityGroupIds"] == [{"Ref": "FunctionsGroup"}]
     assert inside["SubnetIds"] == {
@@ -146,13 +181,13 @@ def test_endpoints_lead_to_this_stacks_things_for_this_accounts_principals(netwo
                 assert re.search(pattern, next(iter(resource.values()))), f"{name}: {resource}"
 
 
-def test_functions_make_no_network_interfaces_themselves(translated: Template, functions: dict[str, Any]) -> None:
+def test_functions_make_no_network_interfaces_themselves(translated: Template, inside: dict[str, Any]) -> None:
     policies = [
         p
         for p in of_type(translated, "AWS::IAM::Policy").values()
         if p["PolicyDocument"]["Statement"][0]["Sid"] == "LeaveTheNetworkToLambda"
     ]
-    assert sorted(role["Ref"] for p in policies for role in p["Roles"]) == sorted(f"{name}Role" for name in functions)
+    assert sorted(role["Ref"] for p in policies for role in p["Roles"]) == sorted(f"{name}Role" for name in inside)
     for policy in policies:
         (statement,) = policy["PolicyDocument"]["Statement"]
         assert (statement["Effect"], statement["Resource"]) == ("Deny", "*")
