@@ -141,6 +141,8 @@ def test_a_file_that_no_workflow_takes_is_told_of_once(workflow, sweep):
     told = mails(workflow, "Nothing reads 1 dropped file")
     assert len(told) == 2
     assert all("incoming/activities.xlsx" in mail for mail in told)
+    workflow.s3.delete_object(Bucket=workflow.bucket, Key="incoming/activities.xlsx")
+    assert sweep() == swept()
 
 
 @pytest.mark.skipif(not shutil.which("jq"), reason="the procedure needs jq")
