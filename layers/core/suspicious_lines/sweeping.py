@@ -127,4 +127,4 @@ class _Sweep:
 
 def _listed(uploads: list[Upload]) -> list[str]:
     more = [f"and {len(uploads) - LISTED} more"] if len(uploads) > LISTED else []
-    return [f"* {upload.key}" for upload in uploads[:LISTED]] + more
+    return [f"* {upload.name}" for upload in uploads[:LISTED]] + more
