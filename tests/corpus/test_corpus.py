@@ -5,7 +5,8 @@ import io
 import pytest
 
 from suspicious_lines.errors import InvalidUploadError
-from suspicious_lines.lines import read_lines, require_enough
+from suspicious_lines.lines import require_enough
+from tests.whole import read_lines
 from tests.corpus.cases import Case, cases
 
 KEY = "incoming/activities.csv"
@@ -16,7 +17,7 @@ CASES = cases()
 def test_a_file_ends_as_expected(case: Case) -> None:
     if case.told:
         with pytest.raises(InvalidUploadError) as refusal:
-            require_enough(read_lines(io.BytesIO(case.body), KEY), KEY)
+            require_enough(read_lines(io.BytesIO(case.body), KEY).counts, KEY)
         told = str(refusal.value)
         assert told.startswith(f"{KEY}, line ")
         position = 0

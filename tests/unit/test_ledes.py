@@ -11,7 +11,8 @@ from suspicious_lines import ledes
 from suspicious_lines.encoder import due
 from suspicious_lines.errors import InvalidUploadError, SettingsError
 from suspicious_lines.ledes import HEADER, VERSION, Mapping
-from suspicious_lines.lines import read_lines, require_enough
+from suspicious_lines.lines import require_enough
+from tests.whole import read_lines
 
 KEY = "invoices/may.txt"
 FEE_LINE = {
@@ -250,7 +251,7 @@ def test_bytes_that_are_not_utf8_matter_only_in_a_field_that_is_read():
 )
 def test_an_unusable_file_is_refused_with_file_line_and_remedy(body, told):
     with pytest.raises(InvalidUploadError) as refused:
-        require_enough(read(body), KEY)
+        require_enough(read(body).counts, KEY)
     assert str(refused.value).startswith(f"{KEY}, line ")
     assert told in str(refused.value)
 

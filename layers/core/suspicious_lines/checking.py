@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-
-from suspicious_lines.text import plain_text
+import pyarrow as pa
+import pyarrow.compute as pc
 
 TEXT_COLUMNS = ["Matter Number", "Firm Name", "Matter Type", "Resource", "Activity"]
 NUMBER_COLUMNS = ["Minutes", "Fee", "Total"]
@@ -23,6 +22,8 @@ IS_EMPTY = "is empty"
 IS_NO_NUMBER = "is not a number; write it as 1262.50, without currency or separators"
 HOLDS_NUL = "holds a NUL character"
 IS_NOT_UTF8 = "is not valid UTF-8"
+# What is a number, once the blanks around it are off; Arrow would read more, such as nan(1).
+_NUMBER = r"(?i)^[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf(inity)?)$"
 _TRUE = {"true", "1", "1.0", "yes", "y"}
 _FALSE = {"false", "0", "0.0", "no", "n"}
 
@@ -57,27 +58,51 @@ class Faults:
 
 @dataclass
 class Chunk:
-    """Some lines of an upload, a sequence of n values for each column, translated to our columns but not yet checked.
+    """Some lines of an upload, n cells for each column, translated to our columns but not yet checked.
+
+    Cells are coded: each distinct text is there once, and most of what is asked of a cell is asked of it once.
 
     `names`: which of the file's columns each of ours came from; a fault is told by that name, with the cell in `cells`.
-    `labels`: the cells of the label column, where there is one. `faults`: what the format itself found.
-    `occasions`: what tells lines apart that are equal in our columns, where the format says it.
+    `refused`: what stood between these lines and is no record. `labels`: the cells of the label column, where there is
+    one. `faults`: what the format itself found. `occasions`: what tells lines apart that are equal in our columns, where
+    the format says it.
     """
 
-    lines: Sequence[int]
-    cells: dict[str, list[str]]
-    texts: dict[str, list[str]]
+    lines: np.ndarray
+    cells: dict[str, pa.DictionaryArray]
+    texts: dict[str, pa.DictionaryArray]
     numbers: dict[str, Numbers]
     names: dict[str, str]
-    labels: list[str] | None = None
-    occasions: list[str] | None = None
+    refused: list[Refusal]
+    labels: pa.DictionaryArray | None = None
+    occasions: pa.DictionaryArray | None = None
     faults: Faults = field(default_factory=Faults)
+
+
+class Checked(NamedTuple):
+    """Some lines of an upload, in its order.
+
+    `accepted`: `line` (int64), the snake-case text columns (dictionaries of text), `minutes`, `fee`, `total` (float64),
+    `error` (bool, null where the label is not known) and, where the format tells it, `occasion` (text): the date and
+    timekeeper of a line. Lines of an invoice that are equal in every column are the same work billed twice only if
+    their occasions are equal.
+    """
+
+    accepted: pa.RecordBatch
+    refused: list[Refusal]
+
+
+def coded(cells: Sequence[str]) -> pa.DictionaryArray:
+    return pa.array(cells, pa.string()).dictionary_encode()
 
 
 def columns(
     batches: Iterable[tuple[Sequence[int], list[list[str]]]], header: list[str], wanted: Iterable[str]
 ) -> Iterator[tuple[list[int], dict[str, list[str]]]]:
-    """Turns batches of (line numbers, rows as wide as the header) into columns, about CHUNK_LINES at a time."""
+    """Turns batches of (line numbers, rows as wide as the header) into columns, about CHUNK_LINES at a time.
+
+    The last ones may be none: refused records may have come after the last lines.
+    """
     positions = {name: header.index(name) for name in wanted}
     lines: list[int] = []
     cells: dict[str, list[str]] = {name: [] for name in positions}
@@ -90,89 +115,82 @@ def columns(
         if len(lines) >= CHUNK_LINES:
             yield lines, cells
             lines, cells = [], {name: [] for name in positions}
-    if lines:
-        yield lines, cells
+    yield lines, cells
 
 
-def read_numbers(cells: list[str]) -> Numbers:
-    # Each distinct cell once: most minutes and rates come again and again.
-    codes, distinct = pd.factorize(np.array(cells, dtype=object))
-    values = pd.to_numeric(pd.Series(distinct, dtype=object), errors="coerce").to_numpy(np.float64)
-    empty = np.array([not cell.strip() for cell in distinct], dtype=bool)
-    return Numbers(values[codes], empty[codes])
+def read_numbers(cells: pa.DictionaryArray) -> Numbers:
+    codes, texts = cells.indices.to_numpy(), pc.ascii_trim_whitespace(cells.dictionary)
+    try:
+        values = texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        values = pc.if_else(pc.match_substring_regex(texts, _NUMBER), texts, "nan").cast(pa.float64())
+    empty = np.array([not text.strip() for text in texts.to_pylist()], dtype=bool)
+    return Numbers(values.to_numpy()[codes], empty[codes])
 
 
-def check(chunk: Chunk, refused: list[Refusal]) -> pd.DataFrame:
-    """Types one chunk: the good lines, with `occasion` where the chunk has occasions; the first fault of each bad line
-    goes to `refused`."""
+def check(chunk: Chunk) -> Checked:
+    """Types one chunk: the good lines, and the first fault of each bad line beside what is no record, by line."""
     faults, names = chunk.faults, chunk.names
-    typed: dict[str, object] = {"line": np.asarray(chunk.lines, dtype=np.int64)}
     texts = {column: _plain_texts(chunk.texts[column]) for column in TEXT_COLUMNS}
-    for column, (codes, plain) in texts.items():
-        lengths = np.array([len(name) for name in plain], dtype=np.int64)[codes]
-        faults.add(names[column], lengths == 0, IS_EMPTY)
-        faults.add(names[column], lengths > MOST_TEXT_CHARACTERS, f"is longer than {MOST_TEXT_CHARACTERS} characters")
+    for column, cells in texts.items():
+        lengths = pc.utf8_length(cells.dictionary).to_numpy()
+        if len(lengths) and not (lengths.min() and lengths.max() <= MOST_TEXT_CHARACTERS):
+            lengths = lengths[cells.indices.to_numpy()]
+            faults.add(names[column], lengths == 0, IS_EMPTY)
+            too_long = f"is longer than {MOST_TEXT_CHARACTERS} characters"
+            faults.add(names[column], lengths > MOST_TEXT_CHARACTERS, too_long)
     for column in NUMBER_COLUMNS:
         values, empty = chunk.numbers[column]
         faults.add(names[column], empty, IS_EMPTY)
         faults.add(names[column], np.isnan(values), IS_NO_NUMBER)
         faults.add(names[column], values < 0, "is negative")
         faults.add(names[column], values > MOST[column], f"is above {MOST[column]:,}")
-        typed[FIELDS[column]] = values
     faults.add(names["Minutes"], chunk.numbers["Minutes"].values == 0, "is zero")
-    typed["error"] = _labels(chunk)
+    typed = {
+        "line": pa.array(chunk.lines, pa.int64()),
+        **{FIELDS[column]: cells for column, cells in texts.items()},
+        **{FIELDS[column]: pa.array(chunk.numbers[column].values) for column in NUMBER_COLUMNS},
+        FIELDS[LABEL_COLUMN]: _labels(chunk),
+    }
     if chunk.occasions is not None:
         typed["occasion"] = chunk.occasions
-    for row, (column, reason) in sorted(faults.first.items()):
-        refused.append(Refusal(chunk.lines[row], column, shown(chunk.cells[column][row]), reason))
-    good = np.ones(len(chunk.lines), dtype=bool)
-    good[list(faults.first)] = False
-    frame = pd.DataFrame(typed)[good]
-    for position, (column, (codes, plain)) in enumerate(texts.items(), start=1):
-        frame.insert(position, FIELDS[column], _categories(codes[good], plain))
-    return frame
+    batch = pa.RecordBatch.from_pydict(typed)
+    refused = [
+        Refusal(int(chunk.lines[row]), column, shown(chunk.cells[column][row].as_py()), reason)
+        for row, (column, reason) in faults.first.items()
+    ]
+    if refused:
+        good = np.ones(len(chunk.lines), dtype=bool)
+        good[list(faults.first)] = False
+        batch = batch.filter(pa.array(good))
+    return Checked(batch, sorted(chunk.refused + refused, key=lambda refusal: refusal.line))
 
 
 def shown(cell: str) -> str:
     return cell if len(cell) <= 100 else cell[:99] + "…"
 
 
-def concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """One frame of the chunks' frames, whose text columns share their sorted categories."""
-    if not frames:
-        empty = pd.DataFrame(columns=["line", *FIELDS.values()])
-        return empty.astype({FIELDS[column]: "category" for column in TEXT_COLUMNS})
-    for column in (FIELDS[name] for name in TEXT_COLUMNS):
-        names = sorted({name for frame in frames for name in frame[column].cat.categories})
-        for frame in frames:
-            frame[column] = frame[column].cat.set_categories(pd.Index(names, dtype="str"))
-    return pd.concat(frames, ignore_index=True)
+def _plain_texts(cells: pa.DictionaryArray) -> pa.DictionaryArray:
+    # One line of printable text: a line break in a name could pass for a line of the e-mail, and a mark that turns the
+    # direction of writing could hide what it says.
+    names = cells.dictionary.to_pylist()
+    plain = [" ".join((name if name.isprintable() else _printable(name)).split()) for name in names]
+    if plain == names:
+        return cells
+    again = coded(plain)
+    return pa.DictionaryArray.from_arrays(again.indices.take(cells.indices), again.dictionary)
 
 
-def _plain_texts(cells: list[str]) -> tuple[np.ndarray, list[str]]:
-    """A code for each cell, and the text that each code stands for."""
-    codes, distinct = pd.factorize(np.array(cells, dtype=object))
-    plain = [plain_text(name) for name in distinct]
-    again, names = pd.factorize(np.array(plain, dtype=object))
-    return again[codes], list(names)
+def _printable(name: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in name)
 
 
-def _categories(codes: np.ndarray, names: list[str]) -> pd.Categorical:
-    """The texts of the codes, with no category that none of them has."""
-    used = np.flatnonzero(np.bincount(codes, minlength=len(names)))
-    again = np.zeros(len(names), dtype=np.int64)
-    again[used] = np.arange(len(used))
-    return pd.Categorical.from_codes(again[codes], pd.Index([names[code] for code in used], dtype="str"))
-
-
-def _labels(chunk: Chunk) -> pd.Series:
-    """NA where the label is not known."""
-    labels = pd.Series(pd.NA, index=range(len(chunk.lines)), dtype="boolean")
-    if chunk.labels is not None:
-        codes, distinct = pd.factorize(np.array(chunk.labels, dtype=object))
-        words = [word.strip().lower() for word in distinct]
-        labels[np.array([word in _TRUE for word in words], dtype=bool)[codes]] = True
-        labels[np.array([word in _FALSE for word in words], dtype=bool)[codes]] = False
-        neither = np.array([word not in _TRUE | _FALSE | {""} for word in words], dtype=bool)
-        chunk.faults.add(chunk.names[LABEL_COLUMN], neither[codes], "is neither True nor False")
-    return labels
+def _labels(chunk: Chunk) -> pa.Array:
+    """Null where the label is not known."""
+    if chunk.labels is None:
+        return pa.nulls(len(chunk.lines), pa.bool_())
+    words = [word.strip().lower() for word in chunk.labels.dictionary.to_pylist()]
+    neither = np.array([word not in _TRUE | _FALSE | {""} for word in words], dtype=bool)
+    chunk.faults.add(chunk.names[LABEL_COLUMN], neither[chunk.labels.indices.to_numpy()], "is neither True nor False")
+    known = pa.array([word in _TRUE if word in _TRUE | _FALSE else None for word in words], pa.bool_())
+    return known.take(chunk.labels.indices)

@@ -1,8 +1,17 @@
-"""Reads a CSV: its records, its header, and the columns that are ours; those of invoice lines in `chunks`."""
+"""Reads a CSV: its records, its header, and the columns that are ours; those of invoice lines in `chunks`.
+
+Arrow reads what is plain, a block at a time; a block in which anything is odd is read record by record.
+"""
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 
 from suspicious_lines.checking import (
     COLUMNS,
@@ -13,6 +22,7 @@ from suspicious_lines.checking import (
     TEXT_COLUMNS,
     Chunk,
     Refusal,
+    coded,
     columns,
     read_numbers,
     shown,
@@ -21,28 +31,157 @@ from suspicious_lines.errors import InvalidUploadError
 
 MOST_CELL_CHARACTERS = 10_000
 BATCH_CHARACTERS = 1 << 14
+BLOCK_BYTES = 1 << 21
+MOST_LINE_BYTES = 1 << 24
 SAVE_AS = "Save the sheet as 'CSV UTF-8 (comma delimited)' and drop it again."
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_PHYSICAL_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
+_CODED = pa.dictionary(pa.int32(), pa.string())
 
 
-def chunks(text: io.TextIOWrapper, key: str, refused: list[Refusal]) -> Iterator[Chunk]:
-    """Reads the whole file; records that are not CSV, or not as wide as the header, go to `refused`.
+def chunks(stream: io.BufferedReader, key: str) -> Iterator[Chunk]:
+    """Reads the whole file; records that are not CSV, or not as wide as the header, are the chunks' `refused`.
 
     Raises:
-        InvalidUploadError: the header is not one.
+        InvalidUploadError: the header is not one, or a line never ends.
     """
     csv.field_size_limit(MOST_CELL_CHARACTERS)
-    records = Records(text, _holds_a_line)
+    blocks = _Blocks(stream, key)
+    records = Records(blocks, _holds_a_line)
     header = read_header(records, key, COLUMNS, COLUMNS[:-1])
-    names = {name: name for name in header if name in COLUMNS}
-    for lines, cells in columns(batches(records, len(header), refused), header, names):
-        yield Chunk(
-            lines,
-            cells,
-            {column: cells[column] for column in TEXT_COLUMNS},
-            {column: read_numbers(cells[column]) for column in NUMBER_COLUMNS},
-            names,
-            cells.get(LABEL_COLUMN),
-        )
+    wanted = [name for name in header if name in COLUMNS]
+    number = records.number
+    while block := blocks.take():
+        cells = _plain(block, header, wanted)
+        if cells is not None:
+            count = len(cells[wanted[0]])
+            yield _chunk(np.arange(number, number + count), cells, [])
+            number += count
+            continue
+        records = Records(_Block(block, blocks), _holds_a_line, number)
+        refused: list[Refusal] = []
+        for lines, texts in columns(batches(records, len(header), refused), header, wanted):
+            yield _chunk(np.array(lines), {name: coded(texts[name]) for name in wanted}, refused.copy())
+            refused.clear()
+        number = records.number
+
+
+def _chunk(lines: np.ndarray, cells: dict[str, pa.DictionaryArray], refused: list[Refusal]) -> Chunk:
+    texts = {column: cells[column] for column in TEXT_COLUMNS}
+    numbers = {column: read_numbers(cells[column]) for column in NUMBER_COLUMNS}
+    return Chunk(lines, cells, texts, numbers, {name: name for name in cells}, refused, cells.get(LABEL_COLUMN))
+
+
+class Text(Protocol):
+    """What a file's physical lines are read from, each with its end."""
+
+    def readline(self) -> str: ...
+
+    def readlines(self, hint: int) -> list[str]: ...
+
+
+class _Blocks:
+    """A file in blocks of bytes that end where a physical line ends; or, in between, line by line."""
+
+    def __init__(self, stream: io.BufferedReader, key: str) -> None:
+        self._stream, self._key = stream, key
+        self._block, self._at, self._rest = b"", 0, stream.read(3).removeprefix(_BYTE_ORDER_MARK)
+
+    def take(self) -> bytes:
+        """What is left of the current block, or the next one; empty at the end."""
+        if self._at == len(self._block):
+            self._load()
+        block, self._at = self._block[self._at :], len(self._block)
+        return block
+
+    def readline(self) -> str:
+        if self._at == len(self._block):
+            self._load()
+        line = _PHYSICAL_LINE.match(self._block, self._at)
+        assert line  # it matches the empty text
+        self._at = line.end()
+        return line[0].decode("utf-8", "surrogateescape")
+
+    def readlines(self, hint: int) -> list[str]:
+        return [line] if (line := self.readline()) else []
+
+    def _load(self) -> None:
+        self._at = 0
+        while data := self._stream.read(BLOCK_BYTES):
+            self._rest += data
+            # The last byte may be half of a line end.
+            end = max(self._rest.rfind(b"\n"), self._rest.rfind(b"\r", 0, -1)) + 1
+            if end:
+                self._block, self._rest = self._rest[:end], self._rest[end:]
+                return
+            if len(self._rest) > MOST_LINE_BYTES:
+                reason = f"a line of the file has more than {MOST_LINE_BYTES >> 20} MB"
+                raise InvalidUploadError(self._key, reason, SAVE_AS)
+        self._block, self._rest = self._rest, b""
+
+
+class _Block:
+    """The physical lines of one block, and those after it where its last record does not end in it."""
+
+    def __init__(self, block: bytes, after: _Blocks) -> None:
+        raw = io.BytesIO(block)
+        self._text = io.TextIOWrapper(raw, encoding="utf-8", errors="surrogateescape", newline="")
+        self._after = after
+
+    def readline(self) -> str:
+        return self._text.readline() or self._after.readline()
+
+    def readlines(self, hint: int) -> list[str]:
+        return self._text.readlines(hint)
+
+
+def _plain(block: bytes, header: list[str], wanted: list[str]) -> dict[str, pa.DictionaryArray] | None:
+    """The cells of a block in which every physical line is a record of the header's width, and nothing is odd.
+
+    None where that is not certain.
+    """
+    if b"\0" in block or block.count(b"\r") != block.count(b"\r\n") or block.startswith(_BYTE_ORDER_MARK):
+        return None
+    if not block.isascii():
+        try:
+            block.decode()
+        except UnicodeDecodeError:
+            return None
+    text = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(text == ord("\n"))
+    if np.diff(ends, prepend=-1, append=len(text)).max() > MOST_CELL_CHARACTERS or not _plainly_quoted(text, ends):
+        return None
+    places = {name: str(header.index(name)) for name in wanted}
+    read = pa_csv.ReadOptions(
+        column_names=[str(place) for place in range(len(header))], block_size=len(block) + 1, use_threads=False
+    )
+    convert = pa_csv.ConvertOptions(
+        include_columns=list(places.values()), column_types=dict.fromkeys(places.values(), _CODED), null_values=[]
+    )
+    try:
+        table = pa_csv.read_csv(pa.py_buffer(block), read, convert_options=convert)
+    except pa.ArrowInvalid:
+        return None
+    cells = {name: table[place].combine_chunks() for name, place in places.items()}
+    # Arrow leaves out blank lines, but not those of commas alone.
+    is_whole = len(table) == len(ends) + (not block.endswith(b"\n"))
+    return cells if is_whole and "" not in cells[TEXT_COLUMNS[0]].dictionary.to_pylist() else None
+
+
+def _plainly_quoted(text: np.ndarray, ends: np.ndarray) -> bool:
+    """Whether each quote opens a cell or closes it, in turn and on the same physical line; none is doubled."""
+    quotes = np.flatnonzero(text == ord('"'))
+    if not len(quotes):
+        return True
+    if len(quotes) % 2:
+        return False
+    padded = np.pad(text, 1, constant_values=ord("\n"))
+    opening, closing = quotes[::2], quotes[1::2]
+    return bool(
+        np.isin(padded[opening], [ord(","), ord("\n")]).all()
+        and np.isin(padded[closing + 2], [ord(","), ord("\r"), ord("\n")]).all()
+        and (np.searchsorted(ends, opening) == np.searchsorted(ends, closing)).all()
+    )
 
 
 # A cell over several lines with so many commas holds a line of the file, not a name.
@@ -60,27 +199,27 @@ class Records:
     known by a cell of which `holds_a_line` is true, gives up its first line only, and the others are read again.
     """
 
-    def __init__(self, text: io.TextIOWrapper, holds_a_line: Callable[[str], bool]) -> None:
+    def __init__(self, text: Text, holds_a_line: Callable[[str], bool], number: int = 1) -> None:
         self._text = text
         self._holds_a_line = holds_a_line
         self._pending: list[str] = []  # physical lines that were taken from the text but belong to no record yet
-        self._number = 1  # of the first pending line
+        self.number = number  # of the first pending line
 
     def batch(self) -> tuple[Sequence[int], list[list[str] | str]]:
         """The next records' first physical lines, and their cells or why they are not CSV; none at the end."""
         lines = self._pending = self._pending or self._text.readlines(BATCH_CHARACTERS)
-        end = self._number + len(lines)
+        end = self.number + len(lines)
         try:
             rows: list[list[str] | str] = list(csv.reader(lines, strict=True))
         except csv.Error:
             rows = []
         # As many records as lines: each record is one line.
         if len(rows) == len(lines) and not _unreadable("".join(lines)):
-            numbers = range(self._number, end)
+            numbers = range(self.number, end)
             self._drop(len(lines))
             return numbers, rows
         careful = []
-        while self._number < end and (record := self.record()) is not None:
+        while self.number < end and (record := self.record()) is not None:
             careful.append(record)
         return [number for number, _ in careful], [cells for _, cells in careful]
 
@@ -94,7 +233,7 @@ class Records:
                 taken += 1
                 yield self._pending[taken - 1]
 
-        number = self._number
+        number = self.number
         try:
             cells = next(csv.reader(physical(), strict=True), None)
         except csv.Error as error:
@@ -116,7 +255,7 @@ class Records:
         return bool(line)
 
     def _drop(self, count: int) -> None:
-        self._number += count
+        self.number += count
         del self._pending[:count]
 
 
@@ -170,11 +309,11 @@ def read_header(records: Records, key: str, names: Sequence[str], needed: Sequen
     )
     if isinstance(cells, str):
         raise InvalidUploadError(key, f"the header {cells}", SAVE_AS, number)
-    ours = {_plain(name): name for name in names}
-    header = [ours.get(_plain(cell), cell) for cell in cells]
+    ours = {_bare(name): name for name in names}
+    header = [ours.get(_bare(cell), cell) for cell in cells]
     found = [name for name in header if name in names]
     if not found:
-        if len(cells) == 1 and sum(_plain(cell) in ours for mark in ";\t|" for cell in cells[0].split(mark)) > 1:
+        if len(cells) == 1 and sum(_bare(cell) in ours for mark in ";\t|" for cell in cells[0].split(mark)) > 1:
             raise InvalidUploadError(key, "the columns are not separated by commas", SAVE_AS, number)
         raise InvalidUploadError(
             key, "there is no header", f"The first line must name the columns: {', '.join(needed)}.", number
@@ -190,5 +329,5 @@ def read_header(records: Records, key: str, names: Sequence[str], needed: Sequen
     return header
 
 
-def _plain(name: str) -> str:
+def _bare(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())

@@ -5,12 +5,15 @@ The datasets that are read as a whole are awswrangler's.
 """
 
 import io
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from suspicious_lines import store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_part(table: pa.Table, bucket: str, key: str) -> None:
@@ -24,14 +27,14 @@ def read_part(bucket: str, key: str, columns: list[str]) -> pa.Table:
     return pq.read_table(io.BytesIO(store.get_bytes(bucket, key)), columns=columns)
 
 
-def read_dataset(bucket: str, keys: list[str]) -> pd.DataFrame:
+def read_dataset(bucket: str, keys: list[str]) -> "pd.DataFrame":
     """The rows of these objects, in the order of `keys`: explicit keys, so that no list permission is needed."""
     import awswrangler as wr
 
     return wr.s3.read_parquet(path=[f"s3://{bucket}/{key}" for key in keys])
 
 
-def write_dataset(frame: pd.DataFrame, bucket: str, key: str) -> None:
+def write_dataset(frame: "pd.DataFrame", bucket: str, key: str) -> None:
     import awswrangler as wr
 
     wr.s3.to_parquet(frame, path=f"s3://{bucket}/{key}", index=False, compression="snappy")

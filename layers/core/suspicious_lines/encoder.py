@@ -19,13 +19,17 @@ enough: (matter type, activity), (activity), all. docs/quality.md has the measur
 """
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from suspicious_lines.peers import STATISTICS, Peers
+from suspicious_lines.peers import STATISTICS, Key, Lines, Peers, Seen, groups, number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VERSION = 2
 CATEGORIES = ["matter_type", "resource", "activity"]
@@ -37,6 +41,7 @@ NUMERIC_FEATURES = [
     "rarity",
 ]
 MOST_CATEGORIES = 100
+MOST_COMBINATIONS = 200_000
 OTHER = "other"
 
 _MINUTES_LEVELS = [CATEGORIES, ["matter_type", "activity"], ["activity"], []]
@@ -50,35 +55,61 @@ _CENT = 0.01
 _ARITHMETIC_CENTS, _ARITHMETIC_SHARE = 0.0101, 0.002
 
 
+class TooManyCombinationsError(ValueError):
+    """What the columns name are no categories: nearly each line has its own."""
+
+
 @dataclass(frozen=True)
 class Encoder:
     """`categories`: the known values a column, most frequent first, with the lines each has; `combinations`: the lines
-    of each (matter type, resource, activity) seen; `minutes` and `fee`: what is usual for them."""
+    of each (matter type, resource, activity) seen of known values; `minutes` and `fee`: what is usual for them."""
 
     categories: dict[str, dict[str, int]]
-    combinations: dict[tuple[str, ...], int]
+    combinations: dict[Key, int]
     minutes: Peers
     fee: Peers
 
     @classmethod
-    def fit(cls, lines: pd.DataFrame) -> "Encoder":
-        """Fits on the lines to train on: at least one, with the columns of `lines.Lines.accepted`."""
+    def fit(cls, lines: Lines) -> "Encoder":
+        """Fits on the lines to train on: at least one, with the columns of `checking.Checked.accepted`."""
+        return cls.fit_parts([lines])
+
+    @classmethod
+    def fit_parts(cls, parts: Iterable[Lines]) -> "Encoder":
+        """Fits on lines that come in parts, of which one at a time is held: the same whatever the parts and the order.
+
+        Raises:
+            TooManyCombinationsError: they have more than MOST_COMBINATIONS, which are held as well.
+        """
+        seen, minutes, fees = Counter[Key](), Seen(), Seen()
+        places: dict[Key, int] = {}
+        for lines in parts:
+            keys, place = groups(lines, CATEGORIES)
+            seen.update(dict(zip(keys, np.bincount(place, minlength=len(keys)).tolist(), strict=True)))
+            if len(seen) > MOST_COMBINATIONS:
+                raise TooManyCombinationsError
+            among_all = np.array([places.setdefault(key, len(places)) for key in keys], dtype=np.int64)[place]
+            minutes.add(among_all, _log(lines, "minutes"))
+            fees.add(among_all, _log(lines, "fee"))
         categories = {}
-        for column in CATEGORIES:
-            counts = lines[column].value_counts()[:MOST_CATEGORIES]
-            categories[column] = {str(name): int(count) for name, count in counts.items() if count}
-        seen = lines[CATEGORIES].astype(object).value_counts(sort=False)
+        for position, column in enumerate(CATEGORIES):
+            counts = Counter[str]()
+            for key, count in seen.items():
+                counts[str(key[position])] += count
+            ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+            categories[column] = dict(ranked[:MOST_CATEGORIES])
+        by_resource = [(key[CATEGORIES.index("resource")],) for key in places]
         return cls(
             categories=categories,
-            combinations={tuple(key): int(count) for key, count in seen.items()},
-            minutes=Peers.fit(lines, _log(lines["minutes"]), _MINUTES_LEVELS, _MINUTES_LIMITS, _MINUTES_SPREAD),
-            fee=Peers.fit(lines, _log(lines["fee"]), _FEE_LEVELS, _FEE_LIMITS, _FEE_SPREAD),
+            combinations={key: seen[key] for key in sorted(seen) if _is_known(key, categories)},
+            minutes=Peers.fit(list(places), minutes, _MINUTES_LEVELS, _MINUTES_LIMITS, _MINUTES_SPREAD),
+            fee=Peers.fit(by_resource, fees, _FEE_LEVELS, _FEE_LIMITS, _FEE_SPREAD),
         )
 
     @property
     def lines(self) -> int:
         """How many lines it was fitted on."""
-        return sum(self.combinations.values())
+        return int(self.minutes.tables[-1][()][0])
 
     @property
     def features(self) -> list[str]:
@@ -86,44 +117,53 @@ class Encoder:
         slots = [f"{column}={name}" for column in CATEGORIES for name in [*self.categories[column], OTHER]]
         return [*NUMERIC_FEATURES, *slots]
 
-    def encode(self, lines: pd.DataFrame) -> np.ndarray:
+    def encode(self, lines: Lines) -> np.ndarray:
         """The features of lines: float32, shape [n, len(features)], in the lines' order."""
-        minutes, fee = _log(lines["minutes"]), _log(lines["fee"])
+        keys, place = groups(lines, CATEGORIES)
+        return np.hstack([self.numbers(lines), self.slots(keys)[place]])
+
+    def numbers(self, lines: Lines) -> np.ndarray:
+        """NUMERIC_FEATURES of lines: float32, shape [n, 5]."""
+        minutes, fee = _log(lines, "minutes"), _log(lines, "fee")
         peers, card = self.minutes.of(lines), self.fee.of(lines)
         off_card = np.maximum(fee - card["ceiling"], 0) + np.minimum(fee - card["floor"], 0)
-        encoded = np.zeros((len(lines), len(self.features)), dtype=np.float32)
-        encoded[:, 0] = _ABOVE * np.maximum(minutes - peers["median"], 0) / peers["spread"]
         ceiling = np.minimum(peers["ceiling"], peers["median"] + _BEYOND * peers["spread"])
-        encoded[:, 1] = np.clip((minutes - ceiling) / peers["spread"], 0, _MOST)
-        encoded[:, 2] = np.clip(_OFF_CARD * off_card, -_MOST, _MOST)
-        encoded[:, 3] = np.clip(_OFF_ARITHMETIC * off_arithmetic(lines), -_MOST, _MOST)
-        encoded[:, 4] = _RARE * self.rarity(lines)
-        start = len(NUMERIC_FEATURES)
-        for column in CATEGORIES:
-            encoded[np.arange(len(lines)), start + self._codes(lines, column)] = _ONE_HOT
-            start += len(self.categories[column]) + 1
-        return encoded
+        return np.column_stack(
+            [
+                _ABOVE * np.maximum(minutes - peers["median"], 0) / peers["spread"],
+                np.clip((minutes - ceiling) / peers["spread"], 0, _MOST),
+                np.clip(_OFF_CARD * off_card, -_MOST, _MOST),
+                np.clip(_OFF_ARITHMETIC * off_arithmetic(lines), -_MOST, _MOST),
+                _RARE * self.rarity(lines),
+            ]
+        ).astype(np.float32)
 
-    def rarity(self, lines: pd.DataFrame) -> np.ndarray:
+    def slots(self, keys: list[Key]) -> np.ndarray:
+        """The one-hot features of combinations of CATEGORIES: float32, shape [len(keys), features of categories]."""
+        blocks = []
+        for position, column in enumerate(CATEGORIES):
+            codes = {name: code for code, name in enumerate(self.categories[column])}
+            taken = [codes.get(str(key[position]), len(codes)) for key in keys]
+            blocks.append(np.eye(len(codes) + 1, dtype=np.float32)[taken] * np.float32(_ONE_HOT))
+        return np.hstack(blocks)
+
+    def rarity(self, lines: Lines) -> np.ndarray:
         """max(0, ln((expected + 1) / (seen + 1))) of each line's combination; ln(1 + lines) for an unseen category."""
-        keys = pd.MultiIndex.from_frame(lines[CATEGORIES].astype(object))
-        found = pd.MultiIndex.from_tuples(self.combinations, names=CATEGORIES).get_indexer(keys)
-        seen = np.where(found >= 0, np.fromiter(self.combinations.values(), dtype=float)[found], 0)
-        expected = np.full(len(lines), float(self.lines))
-        for column in CATEGORIES:
-            counts = np.array([*self.categories[column].values(), 0.0])
-            expected *= counts[self._codes(lines, column)] / self.lines
+        keys, place = groups(lines, CATEGORIES)
+        seen = np.array([self.combinations.get(key, 0) for key in keys], dtype=np.float64)
+        expected = np.full(len(keys), float(self.lines))
+        for position, column in enumerate(CATEGORIES):
+            counts = self.categories[column]
+            expected *= np.array([counts.get(str(key[position]), 0) for key in keys]) / self.lines
         rarity = np.maximum(np.log((expected + 1) / (seen + 1)), 0)
-        return np.where(self.unseen(lines), np.log1p(self.lines), rarity)
+        known = np.array([_is_known(key, self.categories) for key in keys], dtype=bool)
+        return np.where(known, rarity, np.log1p(self.lines))[place]
 
-    def _codes(self, lines: pd.DataFrame, column: str) -> np.ndarray:
-        known = list(self.categories[column])
-        codes = pd.Index(known, dtype=object).get_indexer(pd.Index(lines[column].astype(object)))
-        return np.where(codes < 0, len(known), codes)
-
-    def decode(self, encoded: np.ndarray) -> pd.DataFrame:
+    def decode(self, encoded: np.ndarray) -> "pd.DataFrame":
         """The plainest lines with these features: what a feature does not tell is what is usual, so that encoding them
         again gives the same features. None stands for an unknown category."""
+        import pandas as pd
+
         start = len(NUMERIC_FEATURES)
         columns: dict[str, Any] = {}
         for column in CATEGORIES:
@@ -139,16 +179,18 @@ class Encoder:
         fee = np.exp(edge + off_card / _OFF_CARD)
         return lines.assign(minutes=minutes, fee=fee, total=minutes / 60 * fee * np.exp(off / _OFF_ARITHMETIC))
 
-    def unseen(self, lines: pd.DataFrame) -> np.ndarray:
+    def unseen(self, lines: Lines) -> np.ndarray:
         """A mask of the lines with a category that this encoder has not seen, shape [n]."""
-        return np.logical_or.reduce(
-            [self._codes(lines, column) == len(self.categories[column]) for column in CATEGORIES]
-        )
+        keys, place = groups(lines, CATEGORIES)
+        return np.array([not _is_known(key, self.categories) for key in keys], dtype=bool)[place]
 
-    def unknown(self, lines: pd.DataFrame) -> dict[str, int]:
+    def unknown(self, lines: Lines) -> dict[str, int]:
         """How many lines have a category this encoder has not seen, by column."""
+        keys, place = groups(lines, CATEGORIES)
+        counts = np.bincount(place, minlength=len(keys))
         return {
-            column: int((self._codes(lines, column) == len(self.categories[column])).sum()) for column in CATEGORIES
+            column: int(counts[[key[position] not in self.categories[column] for key in keys]].sum())
+            for position, column in enumerate(CATEGORIES)
         }
 
     def to_json(self) -> str:
@@ -177,19 +219,23 @@ class Encoder:
         )
 
 
-def due(lines: pd.DataFrame) -> np.ndarray:
+def _is_known(key: Key, categories: dict[str, dict[str, int]]) -> bool:
+    return all(name in categories[column] for column, name in zip(CATEGORIES, key, strict=True))
+
+
+def due(lines: Lines) -> np.ndarray:
     """What the line should cost: minutes / 60 * fee, shape [n]."""
-    return (lines["minutes"] / 60 * lines["fee"]).to_numpy(np.float64)
+    return number(lines, "minutes") / 60 * number(lines, "fee")
 
 
-def off_arithmetic(lines: pd.DataFrame) -> np.ndarray:
+def off_arithmetic(lines: Lines) -> np.ndarray:
     """ln(total / due) of each line; 0 within rounding."""
-    total, owed = lines["total"].to_numpy(np.float64), due(lines)
+    total, owed = number(lines, "total"), due(lines)
     ratio = np.log(np.maximum(total, _CENT) / np.maximum(owed, _CENT))
     adds_up = (np.abs(total - np.round(owed, 2)) <= _ARITHMETIC_CENTS) | (np.abs(ratio) <= _ARITHMETIC_SHARE)
     return np.where(adds_up, 0.0, ratio)
 
 
-def _log(numbers: pd.Series) -> np.ndarray:
+def _log(lines: Lines, column: str) -> np.ndarray:
     """Natural logarithm, with a cent (or a hundredth of a minute) in place of nothing."""
-    return np.log(np.maximum(numbers.to_numpy(np.float64), _CENT))
+    return np.log(np.maximum(number(lines, column), _CENT))

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Annotated
 
 import numpy as np
+import pyarrow as pa
 from pydantic import BeforeValidator, Field
 
 from suspicious_lines.checking import (
@@ -24,6 +25,7 @@ from suspicious_lines.checking import (
     Faults,
     Numbers,
     Refusal,
+    coded,
     columns,
     read_numbers,
     shown,
@@ -124,16 +126,18 @@ def is_ledes(head: bytes) -> bool:
     return bool(re.match(rb"LEDES[\w. ]*(\[|\||[\r\n]|$)", head.removeprefix(b"\xef\xbb\xbf").lstrip(), re.IGNORECASE))
 
 
-def chunks(text: io.TextIOWrapper, key: str, mapping: Mapping, refused: list[Refusal]) -> Iterator[Chunk]:
-    """Reads the whole file; records that are not of 24 fields, or do not end in [], go to `refused`.
+def chunks(text: io.TextIOWrapper, key: str, mapping: Mapping) -> Iterator[Chunk]:
+    """Reads the whole file; records that are not of 24 fields, or do not end in [], are the chunks' `refused`.
 
     Raises:
         InvalidUploadError: another version of LEDES, or a second line that does not name the fields.
     """
     records = _Records(text)
     header = _read_header(records, key)
+    refused: list[Refusal] = []
     for lines, cells in columns(iter(lambda: records.batch(refused), None), header, READ):
-        yield _translate(lines, cells, mapping)
+        yield _translate(lines, cells, mapping, refused.copy())
+        refused.clear()
 
 
 class _Records:
@@ -241,7 +245,7 @@ def _read_header(records: _Records, key: str) -> list[str]:
     return header
 
 
-def _translate(lines: list[int], cells: dict[str, list[str]], mapping: Mapping) -> Chunk:
+def _translate(lines: list[int], cells: dict[str, list[str]], mapping: Mapping, refused: list[Refusal]) -> Chunk:
     faults = Faults()
 
     def tell(name: str, reason_of: Callable[[str], str]) -> None:
@@ -266,11 +270,16 @@ def _translate(lines: list[int], cells: dict[str, list[str]], mapping: Mapping) 
         "Resource": _decoded(cells["TIMEKEEPER_CLASSIFICATION"], mapping.resources),
         "Activity": _decoded(cells["LINE_ITEM_ACTIVITY_CODE"], mapping.activities),
     }
-    occasions = _each("{} {}".format, cells["LINE_ITEM_DATE"], cells["TIMEKEEPER_ID"])
-    return Chunk(lines, cells, texts, _numbers(cells, faults), NAMES, occasions=occasions, faults=faults)
+    occasions = coded(_each("{} {}".format, cells["LINE_ITEM_DATE"], cells["TIMEKEEPER_ID"]))
+    told = {name: coded(cells[name]) for name in cells}
+    translated = {column: coded(text) for column, text in texts.items()}
+    numbers = _numbers(told, faults)
+    return Chunk(
+        np.array(lines, dtype=np.int64), told, translated, numbers, NAMES, refused, occasions=occasions, faults=faults
+    )
 
 
-def _numbers(cells: dict[str, list[str]], faults: Faults) -> dict[str, Numbers]:
+def _numbers(cells: dict[str, pa.DictionaryArray], faults: Faults) -> dict[str, Numbers]:
     """Minutes from hours, and the total before the line's own adjustment, as units * unit cost should give it.
 
     The standard has four decimals; rounding to them takes off only what binary fractions add.

@@ -5,15 +5,14 @@ Two formats are read, told apart by what is in the file: CSV (csv_records.py) an
 """
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pandas as pd
-
 from suspicious_lines import csv_records, ledes
-from suspicious_lines.checking import COLUMNS, FIELDS, TEXT_COLUMNS, Refusal, check, concat
+from suspicious_lines.checking import COLUMNS, FIELDS, TEXT_COLUMNS, Checked, Refusal, check
 from suspicious_lines.errors import InvalidUploadError
 
-__all__ = ["COLUMNS", "FEWEST_LINES", "FIELDS", "TEXT_COLUMNS", "Lines", "Refusal", "read_lines", "require_enough"]
+__all__ = ["COLUMNS", "FEWEST_LINES", "FIELDS", "TEXT_COLUMNS", "Counts", "Refusal", "read_lines", "require_enough"]
 
 FEWEST_LINES = 5
 
@@ -32,26 +31,9 @@ _NOT_CSV = {
 }
 
 
-@dataclass(frozen=True)
-class Lines:
-    """`accepted`: a frame with the columns `line` (int64), the snake-case text columns (category), `minutes`, `fee`,
-    `total` (float64) and `error` (nullable boolean; NA where the label is not known), in file order.
-
-    `occasions`: text in the order of `accepted`, the date and timekeeper of each line; None where the format has none.
-    Lines of an invoice that are equal in every column are the same work billed twice only if their occasions are equal.
-    """
-
-    accepted: pd.DataFrame
-    refused: list[Refusal]
-    occasions: pd.Series | None = None
-
-    @property
-    def read(self) -> int:
-        return len(self.accepted) + len(self.refused)
-
-
-def read_lines(stream: io.RawIOBase, key: str, mapping: ledes.Mapping | None = None) -> Lines:
-    """Reads a whole upload of invoice lines. `mapping` translates LEDES codes; the library's own where none is given.
+def read_lines(stream: io.RawIOBase, key: str, mapping: ledes.Mapping | None = None) -> Iterator[Checked]:
+    """Reads a whole upload of invoice lines, some at a time. `mapping` translates LEDES codes; the library's own where
+    none is given.
 
     Raises:
         InvalidUploadError: the file as a whole cannot be used (neither CSV nor LEDES, no header, a missing column).
@@ -59,35 +41,46 @@ def read_lines(stream: io.RawIOBase, key: str, mapping: ledes.Mapping | None = N
     buffered = io.BufferedReader(stream, 1 << 20)
     head = buffered.peek(4096)[:4096]
     refuse_other_formats(head, key)
-    refused: list[Refusal] = []
     if ledes.is_ledes(head):
         # Descriptions often hold bytes that are not UTF-8; only what is read of a record must be readable.
         text = io.TextIOWrapper(buffered, encoding="utf-8-sig", errors="replace", newline="")
-        chunks = ledes.chunks(text, key, mapping or ledes.Mapping.default(), refused)
+        chunks = ledes.chunks(text, key, mapping or ledes.Mapping.default())
     else:
-        # surrogateescape keeps undecodable bytes in their own line, so that one bad cell does not refuse the file.
-        text = io.TextIOWrapper(buffered, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        chunks = csv_records.chunks(text, key, refused)
-    accepted = concat([check(chunk, refused) for chunk in chunks])
-    refused.sort(key=lambda refusal: refusal.line)
-    return Lines(accepted, refused, accepted.pop("occasion") if "occasion" in accepted else None)
+        chunks = csv_records.chunks(buffered, key)
+    return map(check, chunks)
 
 
-def require_enough(lines: Lines, key: str, fewest: int = FEWEST_LINES) -> None:
+@dataclass
+class Counts:
+    """How many lines of an upload were accepted and refused so far; `first` is the first that was refused."""
+
+    accepted: int = 0
+    refused: int = 0
+    first: Refusal | None = None
+
+    @property
+    def read(self) -> int:
+        return self.accepted + self.refused
+
+    def add(self, checked: Checked) -> None:
+        self.accepted += len(checked.accepted)
+        self.refused += len(checked.refused)
+        self.first = self.first or next(iter(checked.refused), None)
+
+
+def require_enough(lines: Counts, key: str, fewest: int = FEWEST_LINES) -> None:
     """Raises InvalidUploadError where too few lines were accepted to train on, naming the first refused line."""
-    accepted = len(lines.accepted)
-    if accepted >= fewest:
+    if lines.accepted >= fewest:
         return
-    if not lines.refused:
-        reason = f"the file has {accepted} lines below its header"
+    if not lines.first:
+        reason = f"the file has {lines.accepted} lines below its header"
         raise InvalidUploadError(key, reason, f"It needs at least {fewest}.")
-    first = lines.refused[0]
     raise InvalidUploadError(
         key,
-        f"only {accepted} of {lines.read} lines can be used; this one {first.reason}",
+        f"only {lines.accepted} of {lines.read} lines can be used; this one {lines.first.reason}",
         "Mend the lines that rejected.csv lists and drop the file again.",
-        first.line,
-        first.column or None,
+        lines.first.line,
+        lines.first.column or None,
     )
 
 

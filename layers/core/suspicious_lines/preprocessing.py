@@ -1,31 +1,47 @@
-"""From an upload to everything the later states need: parts, refused lines and, to train on, the encoder."""
+"""From an upload to everything the later states need: parts, refused lines and, to train on, the encoder.
 
+The file is read once, and its accepted lines are kept on the function's disk: memory does not grow with the file.
+"""
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from suspicious_lines import datasets, store
-from suspicious_lines.encoder import Encoder
+from suspicious_lines.encoder import CATEGORIES, MOST_COMBINATIONS, Encoder, TooManyCombinationsError
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError
 from suspicious_lines.features import features_csv, labelled_features_csv
 from suspicious_lines.hashing import HashingStream
-from suspicious_lines.judged import read_labels
-from suspicious_lines.layout import RunFiles, part_name
+from suspicious_lines.layout import JUDGED_PREFIX, RunFiles, part_name
 from suspicious_lines.ledes import Mapping
-from suspicious_lines.lines import FIELDS, Lines, read_lines, require_enough
+from suspicious_lines.lines import FIELDS, Counts, read_lines, require_enough
 from suspicious_lines.messages import Dataset, Encoded, EncodeRequest, ModelInUse, PreprocessRequest, Upload
-from suspicious_lines.planted import plant
+from suspicious_lines.planted import altered, picked
 from suspicious_lines.promotion import live_model
-from suspicious_lines.rules import Rules, repeats
+from suspicious_lines.rules import Rules
 from suspicious_lines.settings import EncodeSettings, PreprocessSettings
-from suspicious_lines.spreadsheet import to_csv
+from suspicious_lines.spilling import Spill, cut
+from suspicious_lines.spreadsheet import write_rows
 
 TRAIN_SHARE = 0.8
+LINES_PER_DRAW = 1 << 17
 LINES_PER_TRAIN_PART = 100_000
-# What fits into the function's 2 GB: `python -m benchmarks.memory` measures it.
+# What fits into the function's 900 s and 2 GB: `python -m benchmarks.preprocess` measures it.
 MOST_UPLOAD_MB = 400
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was read of an upload: its accepted lines are in `spill`."""
+
+    spill: Spill
+    counts: Counts
+    sha256: str
 
 
 def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Dataset:
@@ -35,46 +51,55 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
         InvalidUploadError: the file cannot be used; the refused lines, if any, are in rejected.csv all the same.
         SettingsError: a configuration in the bucket is wrong.
     """
-    files, bucket = RunFiles(request.run), settings.data_bucket
+    files, bucket, key = RunFiles(request.run), settings.data_bucket, request.upload.key
     Rules.read(bucket)  # a wrong configuration is told before a training job is paid for
-    lines, sha256 = _read(request.upload, files, bucket)
-    require_enough(lines, request.upload.key)
-
-    in_train = split(len(lines.accepted), settings.split_seed)
-    train, validation = lines.accepted[in_train], lines.accepted[~in_train]
-    encoder = Encoder.fit(train)
-    store.put(bucket, files.encoder, encoder.to_json(), "application/json")
-    for number, part in enumerate(_cut(train, LINES_PER_TRAIN_PART)):
-        store.put(bucket, files.features(part_name("train", number)), features_csv(encoder, part), "text/csv")
-    planted = plant(validation, settings.split_seed)
-    parts = _write_parts("validation", validation, encoder, files, settings)
-    parts += _write_parts("planted", planted, encoder, files, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        kept = _read(request.upload, files, bucket, Path(folder))
+        require_enough(kept.counts, key)
+        in_train = split(kept.counts.accepted, settings.split_seed)
+        try:
+            encoder = Encoder.fit_parts(kept.spill.lines(in_train))
+        except TooManyCombinationsError as error:
+            names = ", ".join(column for column, field in FIELDS.items() if field in CATEGORIES)
+            reason = f"the lines have more than {MOST_COMBINATIONS:,} combinations of {names}"
+            raise InvalidUploadError(key, reason, "These columns should name kinds of work, not single lines.") from error
+        store.put(bucket, files.encoder, encoder.to_json(), "application/json")
+        for number, part in enumerate(cut(kept.spill.lines(in_train), LINES_PER_TRAIN_PART)):
+            store.put(bucket, files.features(part_name("train", number)), features_csv(encoder, part), "text/csv")
+        planted = _plant(kept.spill, in_train, settings.split_seed)
+        parts = _write_parts("validation", kept.spill.lines(~in_train), encoder, files, settings)
+    parts += _write_parts("planted", [planted], encoder, files, settings)
     judged = _judged(bucket)
-    if len(judged):
-        is_error = judged["error"].to_numpy(bool)
+    if judged:
+        is_error = judged["error"].to_numpy()
         test = labelled_features_csv(encoder, judged, is_error)
         store.put(bucket, files.features(part_name("test", 0)), test, "text/csv")
-        parts += _write_parts("judged", judged, encoder, files, settings)
+        parts += _write_parts("judged", [judged], encoder, files, settings)
     return Dataset(
-        lines_read=lines.read,
-        lines_rejected=len(lines.refused),
-        lines_judged=len(judged),
-        lines_train=len(train),
-        lines_validation=len(validation),
+        lines_read=kept.counts.read,
+        lines_rejected=kept.counts.refused,
+        lines_judged=len(judged) if judged else 0,
+        lines_train=int(in_train.sum()),
+        lines_validation=int((~in_train).sum()),
         feature_dim=len(encoder.features),
         parts=parts,
-        sha256=sha256,
+        sha256=kept.sha256,
     )
 
 
-def _judged(bucket: str) -> pd.DataFrame:
-    """The lines of all runs that reviewers have judged, in the columns of `Lines.accepted` and `repeats`.
+def _judged(bucket: str) -> pa.Table | None:
+    """The lines of all runs that reviewers have judged, in the columns of the others; None where there are none.
 
     The label is what they said.
     """
+    if not store.keys(bucket, JUDGED_PREFIX):
+        return None
+    from suspicious_lines.judged import read_labels  # pandas and awswrangler, which nothing else here needs
+
     labels = read_labels(bucket)
     labels = labels.assign(error=labels["is_error"].astype("boolean"))
-    return labels[["line", *FIELDS.values(), "repeats"]]
+    table = pa.Table.from_pandas(labels[["line", *FIELDS.values(), "repeats"]], preserve_index=False)
+    return table if len(table) else None
 
 
 def encode_lines(request: EncodeRequest, settings: EncodeSettings) -> Encoded:
@@ -90,55 +115,90 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings) -> Encoded:
     if live.endpoint_name == request.gone:
         raise AwsRefusedError(f"{live.endpoint_name} serves the live model and does not exist: train a new one")
     encoder = Encoder.from_json(store.get_bytes(bucket, live.encoder_key).decode())
-    lines, sha256 = _read(request.upload, files, bucket)
-    require_enough(lines, request.upload.key, fewest=1)
+    with tempfile.TemporaryDirectory() as folder:
+        kept = _read(request.upload, files, bucket, Path(folder))
+        require_enough(kept.counts, request.upload.key, fewest=1)
+        every = np.ones(kept.counts.accepted, dtype=bool)
+        parts = _write_parts("invoices", kept.spill.lines(every), encoder, files, settings)
     dataset = Dataset(
-        lines_read=lines.read,
-        lines_rejected=len(lines.refused),
+        lines_read=kept.counts.read,
+        lines_rejected=kept.counts.refused,
         lines_train=0,
-        lines_validation=len(lines.accepted),
+        lines_validation=kept.counts.accepted,
         feature_dim=len(encoder.features),
-        parts=_write_parts("invoices", lines.accepted, encoder, files, settings),
-        sha256=sha256,
+        parts=parts,
+        sha256=kept.sha256,
     )
     model = ModelInUse.model_validate(live.model_dump(include=set(ModelInUse.model_fields)))
     return Encoded(dataset=dataset, model=model, model_age_days=live.age_days(datetime.now(UTC)))
 
 
-def _read(upload: Upload, files: RunFiles, bucket: str) -> tuple[Lines, str]:
-    """The upload's lines with the column `repeats`, and its SHA-256; writes rejected.csv."""
+def _read(upload: Upload, files: RunFiles, bucket: str, folder: Path) -> Kept:
+    """Keeps the upload's lines in the folder; writes rejected.csv."""
     if upload.size > MOST_UPLOAD_MB * 1_000_000:
-        reason = f"the file has {upload.size / 1e6:,.0f} MB, at most {MOST_UPLOAD_MB} can be read"
+        reason = f"the file has {upload.size / 1e6:,.0f} MB, at most {MOST_UPLOAD_MB:,} can be read"
         raise InvalidUploadError(upload.key, reason, "Split it by matter and drop the parts.")
     stream = HashingStream(store.open_upload(upload))
-    lines = read_lines(stream, upload.key, Mapping.read(bucket))
-    rows = [(refusal.line, refusal.column, refusal.value, refusal.reason) for refusal in lines.refused]
-    rejected = to_csv(["Line", "Column", "Value", "Reason"], rows)
-    store.put(bucket, files.rejected, rejected, "text/csv; charset=utf-8")
-    work = lines.accepted if lines.occasions is None else lines.accepted.assign(occasion=lines.occasions)
-    return Lines(lines.accepted.assign(repeats=repeats(work)), lines.refused), stream.hexdigest()
+    spill, counts, rejected = Spill(folder), Counts(), folder / "rejected.csv"
+    with rejected.open("w", encoding="utf-8", newline="") as text:
+        write_rows(text, [("Line", "Column", "Value", "Reason")])
+        for checked in read_lines(stream, upload.key, Mapping.read(bucket)):
+            spill.add(checked.accepted)
+            counts.add(checked)
+            write_rows(text, [(told.line, told.column, told.value, told.reason) for told in checked.refused])
+    with rejected.open("rb") as body:
+        store.put(bucket, files.rejected, body, "text/csv; charset=utf-8")
+    spill.close()
+    return Kept(spill, counts, stream.hexdigest())
+
+
+def _plant(spill: Spill, in_train: np.ndarray, seed: int) -> pa.Table:
+    """Copies of validation lines with planted errors: see planted.py."""
+    rng = np.random.default_rng(seed)
+    fine = ~in_train
+    start = 0
+    for lines in spill.batches():
+        fine[start : start + len(lines)] &= ~lines["error"].fill_null(False).to_numpy(zero_copy_only=False)
+        start += len(lines)
+    places = np.flatnonzero(fine if fine.any() else ~in_train)
+    chosen = places[picked(len(places), rng)]
+    mask = np.zeros(len(in_train), dtype=bool)
+    mask[chosen] = True
+    copied = pa.concat_tables(spill.lines(mask)).unify_dictionaries()
+    copies = copied.take(pa.array(np.searchsorted(np.flatnonzero(mask), chosen)))
+    for name, values in altered(copies, rng).items():
+        if name in copies.column_names:
+            copies = copies.set_column(copies.column_names.index(name), name, pa.array(values))
+        else:
+            copies = copies.append_column(name, pa.array(values))
+    return copies
 
 
 def _write_parts(
-    kind: str, lines: pd.DataFrame, encoder: Encoder, files: RunFiles, settings: EncodeSettings
+    kind: str, lines: Iterable[pa.Table], encoder: Encoder, files: RunFiles, settings: EncodeSettings
 ) -> list[str]:
     """Writes the features and the lines of each part, in the same order, and returns the parts' names."""
     parts = []
-    for number, part in enumerate(_cut(lines, settings.lines_per_part)):
+    for number, part in enumerate(cut(lines, settings.lines_per_part)):
         parts.append(part_name(kind, number))
         store.put(settings.data_bucket, files.features(parts[-1]), features_csv(encoder, part), "text/csv")
-        table = pa.Table.from_pandas(part, preserve_index=False)
-        datasets.write_part(table, settings.data_bucket, files.lines(parts[-1]))
+        datasets.write_part(part, settings.data_bucket, files.lines(parts[-1]))
     return parts
 
 
 def split(count: int, seed: int) -> np.ndarray:
-    """A mask of the train lines: 80 % of them, drawn by `seed`, at least one line on either side (count >= 2)."""
+    """A mask of the train lines: 80 % of them, drawn by `seed`, at least one line on either side (count >= 2).
+
+    Drawn LINES_PER_DRAW lines at a time, of which as many are taken as a draw from all of them would: so the places of
+    all the lines are never in memory at once.
+    """
+    rng = np.random.default_rng(seed)
     train = min(max(round(count * TRAIN_SHARE), 1), count - 1)
     mask = np.zeros(count, dtype=bool)
-    mask[np.random.default_rng(seed).permutation(count)[:train]] = True
+    for start in range(0, count, LINES_PER_DRAW):
+        some = min(LINES_PER_DRAW, count - start)
+        rest = count - start - some
+        taken = rng.hypergeometric(train, count - start - train, some) if rest else train
+        mask[start + rng.permutation(some)[:taken]] = True
+        train -= taken
     return mask
-
-
-def _cut(lines: pd.DataFrame, size: int) -> list[pd.DataFrame]:
-    return [lines.iloc[start : start + size] for start in range(0, len(lines), size)]

@@ -3,12 +3,16 @@
 An operator changes them by putting a file of the same form at config/rules.json in the data bucket.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from suspicious_lines.configuration import Configuration
 from suspicious_lines.encoder import Encoder, due
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Rule(BaseModel):
@@ -50,7 +54,7 @@ class Rules(Configuration):
     minutes_cap: MinutesCapRule
     day: DayRule
 
-    def hits(self, lines: pd.DataFrame, encoder: Encoder) -> dict[str, np.ndarray]:
+    def hits(self, lines: "pd.DataFrame", encoder: Encoder) -> dict[str, np.ndarray]:
         """A mask over the lines for each enabled rule. Needs the column `repeats`: the first equal line, or 0."""
         found = {
             "arithmetic": np.abs(lines["total"] - np.round(due(lines), 2)) > self.arithmetic.tolerance,
@@ -65,12 +69,12 @@ class Rules(Configuration):
         """The rules whose hits lift a line."""
         return [name for name in type(self).model_fields if getattr(self, name).ranks]
 
-    def _off_card(self, lines: pd.DataFrame, encoder: Encoder) -> np.ndarray:
+    def _off_card(self, lines: "pd.DataFrame", encoder: Encoder) -> np.ndarray:
         lowest, highest = self.card(lines, encoder)
         fee = lines["fee"].to_numpy(np.float64)
         return (fee < lowest / (1 + self.rate.tolerance)) | (fee > highest * (1 + self.rate.tolerance))
 
-    def card(self, lines: pd.DataFrame, encoder: Encoder) -> tuple[np.ndarray, np.ndarray]:
+    def card(self, lines: "pd.DataFrame", encoder: Encoder) -> tuple[np.ndarray, np.ndarray]:
         """The lowest and highest usual rate of each line's resource."""
         learnt = encoder.fee.of(lines)
         given = lines["resource"].astype(object).map(self.rate.cards)
@@ -80,14 +84,3 @@ class Rules(Configuration):
             edges.append(np.where(np.isnan(told), np.exp(learnt[quantile]), told))
         return edges[0], edges[1]
 
-
-def repeats(lines: pd.DataFrame) -> np.ndarray:
-    """For each line the number of the first line of the file that is equal in every column but the label, or 0.
-
-    Where the format tells the occasion of the work, `lines` has it as a column: equal work on two days is no repeat.
-
-    Takes all the accepted lines of a file: the first of two equal lines may be in the train part.
-    """
-    columns = [column for column in lines.columns if column not in {"line", "error"}]
-    first = lines.groupby(columns, sort=False, observed=True)["line"].transform("first").to_numpy()
-    return np.where(first == lines["line"].to_numpy(), 0, first)

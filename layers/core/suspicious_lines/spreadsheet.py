@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -26,7 +26,10 @@ def from_csv(body: bytes) -> list[dict[str, str]]:
 
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([neutralise(cell) for cell in row] for row in rows)
+    write_rows(text, [header])
+    write_rows(text, rows)
     return text.getvalue()
+
+
+def write_rows(text: TextIO, rows: Iterable[Sequence[Any]]) -> None:
+    csv.writer(text, lineterminator="\n").writerows([neutralise(cell) for cell in row] for row in rows)

@@ -97,7 +97,7 @@ def delete(bucket: str, key: str) -> None:
     client("s3").delete_object(Bucket=bucket, Key=key)
 
 
-def put(bucket: str, key: str, body: bytes | str, content_type: str) -> None:
+def put(bucket: str, key: str, body: bytes | str | BinaryIO, content_type: str) -> None:
     client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
 
 
