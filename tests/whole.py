@@ -13,7 +13,7 @@ from suspicious_lines.ledes import Mapping
 TEXT_FIELDS = [FIELDS[name] for name in TEXT_COLUMNS]
 TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
-    {name: TEXT for name in TEXT_FIELDS}
+    dict.fromkeys(TEXT_FIELDS, TEXT)
     | {"line": pa.int64(), "error": pa.bool_()}
     | {name: pa.float64() for name in ("minutes", "fee", "total")}
 )

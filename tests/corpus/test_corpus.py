@@ -6,8 +6,8 @@ import pytest
 
 from suspicious_lines.errors import InvalidUploadError
 from suspicious_lines.lines import require_enough
-from tests.whole import read_lines
 from tests.corpus.cases import Case, cases
+from tests.whole import read_lines
 
 KEY = "incoming/activities.csv"
 CASES = cases()

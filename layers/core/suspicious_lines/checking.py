@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from suspicious_lines import arrow
+
 TEXT_COLUMNS = ["Matter Number", "Firm Name", "Matter Type", "Resource", "Activity"]
 NUMBER_COLUMNS = ["Minutes", "Fee", "Total"]
 LABEL_COLUMN = "Error"
@@ -64,8 +66,8 @@ class Chunk:
 
     `names`: which of the file's columns each of ours came from; a fault is told by that name, with the cell in `cells`.
     `refused`: what stood between these lines and is no record. `labels`: the cells of the label column, where there is
-    one. `faults`: what the format itself found. `occasions`: what tells lines apart that are equal in our columns, where
-    the format says it.
+    one. `faults`: what the format itself found. `occasions`: what tells lines apart that are equal in our columns,
+    where the format says it.
     """
 
     lines: np.ndarray
@@ -93,7 +95,7 @@ class Checked(NamedTuple):
 
 
 def coded(cells: Sequence[str]) -> pa.DictionaryArray:
-    return pa.array(cells, pa.string()).dictionary_encode()
+    return arrow.texts(cells).dictionary_encode()
 
 
 def columns(
@@ -119,13 +121,18 @@ def columns(
 
 
 def read_numbers(cells: pa.DictionaryArray) -> Numbers:
-    codes, texts = cells.indices.to_numpy(), pc.ascii_trim_whitespace(cells.dictionary)
+    texts = cells.dictionary
     try:
         values = texts.cast(pa.float64())
+        empty = np.zeros(len(texts), dtype=bool)
     except pa.ArrowInvalid:
-        values = pc.if_else(pc.match_substring_regex(texts, _NUMBER), texts, "nan").cast(pa.float64())
-    empty = np.array([not text.strip() for text in texts.to_pylist()], dtype=bool)
-    return Numbers(values.to_numpy()[codes], empty[codes])
+        trimmed = pc.ascii_trim_whitespace(texts)
+        is_number = arrow.truths(pc.match_substring_regex(trimmed, _NUMBER))
+        plain = [text if known else "nan" for text, known in zip(trimmed.to_pylist(), is_number, strict=True)]
+        values = arrow.texts(plain).cast(pa.float64())
+        empty = np.array([not text.strip() for text in texts.to_pylist()], dtype=bool)
+    codes = arrow.codes(cells)
+    return Numbers(arrow.numbers(values, np.float64)[codes], empty[codes])
 
 
 def check(chunk: Chunk) -> Checked:
@@ -133,9 +140,9 @@ def check(chunk: Chunk) -> Checked:
     faults, names = chunk.faults, chunk.names
     texts = {column: _plain_texts(chunk.texts[column]) for column in TEXT_COLUMNS}
     for column, cells in texts.items():
-        lengths = pc.utf8_length(cells.dictionary).to_numpy()
-        if len(lengths) and not (lengths.min() and lengths.max() <= MOST_TEXT_CHARACTERS):
-            lengths = lengths[cells.indices.to_numpy()]
+        lengths = np.array([len(text) for text in cells.dictionary.to_pylist()], dtype=np.int64)
+        if ((lengths == 0) | (lengths > MOST_TEXT_CHARACTERS)).any():
+            lengths = lengths[arrow.codes(cells)]
             faults.add(names[column], lengths == 0, IS_EMPTY)
             too_long = f"is longer than {MOST_TEXT_CHARACTERS} characters"
             faults.add(names[column], lengths > MOST_TEXT_CHARACTERS, too_long)
@@ -147,9 +154,9 @@ def check(chunk: Chunk) -> Checked:
         faults.add(names[column], values > MOST[column], f"is above {MOST[column]:,}")
     faults.add(names["Minutes"], chunk.numbers["Minutes"].values == 0, "is zero")
     typed = {
-        "line": pa.array(chunk.lines, pa.int64()),
+        "line": arrow.array(chunk.lines),
         **{FIELDS[column]: cells for column, cells in texts.items()},
-        **{FIELDS[column]: pa.array(chunk.numbers[column].values) for column in NUMBER_COLUMNS},
+        **{FIELDS[column]: arrow.array(chunk.numbers[column].values) for column in NUMBER_COLUMNS},
         FIELDS[LABEL_COLUMN]: _labels(chunk),
     }
     if chunk.occasions is not None:
@@ -162,7 +169,7 @@ def check(chunk: Chunk) -> Checked:
     if refused:
         good = np.ones(len(chunk.lines), dtype=bool)
         good[list(faults.first)] = False
-        batch = batch.filter(pa.array(good))
+        batch = batch.filter(arrow.array(good))
     return Checked(batch, sorted(chunk.refused + refused, key=lambda refusal: refusal.line))
 
 
@@ -189,8 +196,11 @@ def _labels(chunk: Chunk) -> pa.Array:
     """Null where the label is not known."""
     if chunk.labels is None:
         return pa.nulls(len(chunk.lines), pa.bool_())
+    codes = arrow.codes(chunk.labels)
     words = [word.strip().lower() for word in chunk.labels.dictionary.to_pylist()]
     neither = np.array([word not in _TRUE | _FALSE | {""} for word in words], dtype=bool)
-    chunk.faults.add(chunk.names[LABEL_COLUMN], neither[chunk.labels.indices.to_numpy()], "is neither True nor False")
-    known = pa.array([word in _TRUE if word in _TRUE | _FALSE else None for word in words], pa.bool_())
-    return known.take(chunk.labels.indices)
+    chunk.faults.add(chunk.names[LABEL_COLUMN], neither[codes], "is neither True nor False")
+    is_true, is_false = (
+        arrow.array(np.array([word in known for word in words], dtype=bool)[codes]) for known in (_TRUE, _FALSE)
+    )
+    return pc.if_else(pc.or_(is_true, is_false), is_true, pa.nulls(len(codes), pa.bool_()))

@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +31,7 @@ from suspicious_lines.errors import InvalidUploadError
 
 MOST_CELL_CHARACTERS = 10_000
 BATCH_CHARACTERS = 1 << 14
-BLOCK_BYTES = 1 << 21
+BLOCK_BYTES = 1 << 20
 MOST_LINE_BYTES = 1 << 24
 SAVE_AS = "Save the sheet as 'CSV UTF-8 (comma delimited)' and drop it again."
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -39,7 +39,7 @@ _PHYSICAL_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 _CODED = pa.dictionary(pa.int32(), pa.string())
 
 
-def chunks(stream: io.BufferedReader, key: str) -> Iterator[Chunk]:
+def chunks(stream: BinaryIO, key: str) -> Iterator[Chunk]:
     """Reads the whole file; records that are not CSV, or not as wide as the header, are the chunks' `refused`.
 
     Raises:
@@ -61,7 +61,7 @@ def chunks(stream: io.BufferedReader, key: str) -> Iterator[Chunk]:
         records = Records(_Block(block, blocks), _holds_a_line, number)
         refused: list[Refusal] = []
         for lines, texts in columns(batches(records, len(header), refused), header, wanted):
-            yield _chunk(np.array(lines), {name: coded(texts[name]) for name in wanted}, refused.copy())
+            yield _chunk(np.array(lines, dtype=np.int64), {name: coded(texts[name]) for name in wanted}, refused.copy())
             refused.clear()
         number = records.number
 
@@ -83,7 +83,7 @@ class Text(Protocol):
 class _Blocks:
     """A file in blocks of bytes that end where a physical line ends; or, in between, line by line."""
 
-    def __init__(self, stream: io.BufferedReader, key: str) -> None:
+    def __init__(self, stream: BinaryIO, key: str) -> None:
         self._stream, self._key = stream, key
         self._block, self._at, self._rest = b"", 0, stream.read(3).removeprefix(_BYTE_ORDER_MARK)
 
@@ -140,7 +140,9 @@ def _plain(block: bytes, header: list[str], wanted: list[str]) -> dict[str, pa.D
 
     None where that is not certain.
     """
-    if b"\0" in block or block.count(b"\r") != block.count(b"\r\n") or block.startswith(_BYTE_ORDER_MARK):
+    if b"\0" in block or block.startswith(_BYTE_ORDER_MARK):
+        return None
+    if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
         return None
     if not block.isascii():
         try:
@@ -149,7 +151,9 @@ def _plain(block: bytes, header: list[str], wanted: list[str]) -> dict[str, pa.D
             return None
     text = np.frombuffer(block, np.uint8)
     ends = np.flatnonzero(text == ord("\n"))
-    if np.diff(ends, prepend=-1, append=len(text)).max() > MOST_CELL_CHARACTERS or not _plainly_quoted(text, ends):
+    if np.diff(ends, prepend=-1, append=len(text)).max() > MOST_CELL_CHARACTERS:
+        return None
+    if b'"' in block and not _plainly_quoted(text, ends):
         return None
     places = {name: str(header.index(name)) for name in wanted}
     read = pa_csv.ReadOptions(
@@ -171,8 +175,6 @@ def _plain(block: bytes, header: list[str], wanted: list[str]) -> dict[str, pa.D
 def _plainly_quoted(text: np.ndarray, ends: np.ndarray) -> bool:
     """Whether each quote opens a cell or closes it, in turn and on the same physical line; none is doubled."""
     quotes = np.flatnonzero(text == ord('"'))
-    if not len(quotes):
-        return True
     if len(quotes) % 2:
         return False
     padded = np.pad(text, 1, constant_values=ord("\n"))

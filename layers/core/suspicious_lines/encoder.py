@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 VERSION = 2
 CATEGORIES = ["matter_type", "resource", "activity"]
+ENCODED = [*CATEGORIES, "minutes", "fee", "total"]
 NUMERIC_FEATURES = [
     "minutes_above_peers",
     "minutes_beyond_peers",
@@ -120,23 +121,22 @@ class Encoder:
     def encode(self, lines: Lines) -> np.ndarray:
         """The features of lines: float32, shape [n, len(features)], in the lines' order."""
         keys, place = groups(lines, CATEGORIES)
-        return np.hstack([self.numbers(lines), self.slots(keys)[place]])
+        return np.hstack([self.numbers(lines, keys, place), self.slots(keys)[place]])
 
-    def numbers(self, lines: Lines) -> np.ndarray:
-        """NUMERIC_FEATURES of lines: float32, shape [n, 5]."""
+    def numbers(self, lines: Lines, keys: list[Key], place: np.ndarray) -> np.ndarray:
+        """NUMERIC_FEATURES of lines: float32, shape [n, 5]. `keys`, `place`: the lines' groups by CATEGORIES."""
         minutes, fee = _log(lines, "minutes"), _log(lines, "fee")
-        peers, card = self.minutes.of(lines), self.fee.of(lines)
-        off_card = np.maximum(fee - card["ceiling"], 0) + np.minimum(fee - card["floor"], 0)
-        ceiling = np.minimum(peers["ceiling"], peers["median"] + _BEYOND * peers["spread"])
-        return np.column_stack(
-            [
-                _ABOVE * np.maximum(minutes - peers["median"], 0) / peers["spread"],
-                np.clip((minutes - ceiling) / peers["spread"], 0, _MOST),
-                np.clip(_OFF_CARD * off_card, -_MOST, _MOST),
-                np.clip(_OFF_ARITHMETIC * off_arithmetic(lines), -_MOST, _MOST),
-                _RARE * self.rarity(lines),
-            ]
-        ).astype(np.float32)
+        peers, card = self.minutes.serving(keys), self.fee.serving([(resource,) for _, resource, _ in keys])
+        median, spread = peers["median"][place], peers["spread"][place]
+        ceiling = np.minimum(peers["ceiling"], peers["median"] + _BEYOND * peers["spread"])[place]
+        off_card = np.maximum(fee - card["ceiling"][place], 0) + np.minimum(fee - card["floor"][place], 0)
+        numbers = np.empty((len(lines), len(NUMERIC_FEATURES)), dtype=np.float32)
+        numbers[:, 0] = _ABOVE * np.maximum(minutes - median, 0) / spread
+        numbers[:, 1] = np.clip((minutes - ceiling) / spread, 0, _MOST)
+        numbers[:, 2] = np.clip(_OFF_CARD * off_card, -_MOST, _MOST)
+        numbers[:, 3] = np.clip(_OFF_ARITHMETIC * off_arithmetic(lines), -_MOST, _MOST)
+        numbers[:, 4] = _RARE * self._rarity(keys)[place]
+        return numbers
 
     def slots(self, keys: list[Key]) -> np.ndarray:
         """The one-hot features of combinations of CATEGORIES: float32, shape [len(keys), features of categories]."""
@@ -150,14 +150,17 @@ class Encoder:
     def rarity(self, lines: Lines) -> np.ndarray:
         """max(0, ln((expected + 1) / (seen + 1))) of each line's combination; ln(1 + lines) for an unseen category."""
         keys, place = groups(lines, CATEGORIES)
+        return self._rarity(keys)[place]
+
+    def _rarity(self, keys: list[Key]) -> np.ndarray:
         seen = np.array([self.combinations.get(key, 0) for key in keys], dtype=np.float64)
         expected = np.full(len(keys), float(self.lines))
         for position, column in enumerate(CATEGORIES):
             counts = self.categories[column]
             expected *= np.array([counts.get(str(key[position]), 0) for key in keys]) / self.lines
         rarity = np.maximum(np.log((expected + 1) / (seen + 1)), 0)
-        known = np.array([_is_known(key, self.categories) for key in keys], dtype=bool)
-        return np.where(known, rarity, np.log1p(self.lines))[place]
+        known = [key in self.combinations or _is_known(key, self.categories) for key in keys]
+        return np.where(known, rarity, np.log1p(self.lines))
 
     def decode(self, encoded: np.ndarray) -> "pd.DataFrame":
         """The plainest lines with these features: what a feature does not tell is what is usual, so that encoding them
@@ -231,9 +234,11 @@ def due(lines: Lines) -> np.ndarray:
 def off_arithmetic(lines: Lines) -> np.ndarray:
     """ln(total / due) of each line; 0 within rounding."""
     total, owed = number(lines, "total"), due(lines)
-    ratio = np.log(np.maximum(total, _CENT) / np.maximum(owed, _CENT))
-    adds_up = (np.abs(total - np.round(owed, 2)) <= _ARITHMETIC_CENTS) | (np.abs(ratio) <= _ARITHMETIC_SHARE)
-    return np.where(adds_up, 0.0, ratio)
+    off = np.zeros(len(total))
+    rows = np.flatnonzero(np.abs(total - np.round(owed, 2)) > _ARITHMETIC_CENTS)
+    ratio = np.log(np.maximum(total[rows], _CENT) / np.maximum(owed[rows], _CENT))
+    off[rows] = np.where(np.abs(ratio) <= _ARITHMETIC_SHARE, 0.0, ratio)
+    return off
 
 
 def _log(lines: Lines, column: str) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from suspicious_lines import arrow
 from suspicious_lines.encoder import CATEGORIES, Encoder
 from suspicious_lines.peers import Lines, groups
 
@@ -20,13 +21,17 @@ def features_csv(encoder: Encoder, lines: Lines) -> bytes:
     Formatting is what takes time, so each distinct number and each combination of categories is formatted once.
     """
     keys, place = groups(lines, CATEGORIES)
-    ends = pa.array([",".join(_texts(slots).to_pylist()) + "\n" for slots in encoder.slots(keys)], pa.string())
-    columns = [_texts(column) for column in encoder.numbers(lines).T]
-    rows = pc.binary_join_element_wise(*columns, ends.take(pa.array(place)), ",")
-    return rows.buffers()[2].to_pybytes()
+    comma = arrow.texts([","]).take(arrow.array(np.zeros(len(place), dtype=np.int8)))
+    columns = [_texts(column) for column in encoder.numbers(lines, keys, place).T]
+    slots = encoder.slots(keys)
+    cells = np.array(_texts(slots.ravel()).to_pylist(), dtype=object).reshape(slots.shape)
+    ends = arrow.texts(",".join(row) + "\n" for row in cells.tolist())
+    rows = pc.binary_join_element_wise(*columns, ends.take(arrow.array(place)), comma)
+    _, ends_of_rows, text = rows.buffers()
+    return text[: np.frombuffer(ends_of_rows, np.int32)[len(rows)]].to_pybytes()
 
 
 def _texts(numbers: np.ndarray) -> pa.Array:
     """Four decimals at most; no zero has a sign."""
-    coded = pa.array(np.round(numbers, 4) + np.float32(0)).dictionary_encode()
+    coded = arrow.array(np.round(numbers, 4) + np.float32(0)).dictionary_encode()
     return coded.dictionary.cast(pa.string()).take(coded.indices)

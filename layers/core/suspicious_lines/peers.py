@@ -2,22 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+
+from suspicious_lines import arrow
 
 FEWEST_PEERS = 20
 # low and high say what is usual, in words; floor and ceiling are the limits beyond which a number stands out.
 STATISTICS = ["lines", "median", "spread", "low", "high", "floor", "ceiling"]
 
 # Lines as columns by name: a pandas DataFrame, or a table or record batch of Arrow.
-Lines = Mapping[str, Any] | pa.Table | pa.RecordBatch
+Lines: TypeAlias = Mapping[str, Any] | pa.Table | pa.RecordBatch
 Key = tuple[str | None, ...]
 
 
-def number(lines: Lines, column: str) -> np.ndarray:
-    return np.asarray(lines[column], dtype=np.float64)
+def number(lines: Lines, column: str, dtype: type[np.generic] = np.float64) -> np.ndarray:
+    """A column of numbers, shape [n]."""
+    values = lines[column]
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    return arrow.numbers(values, dtype) if isinstance(values, pa.Array) else np.asarray(values, dtype=dtype)
 
 
 def groups(lines: Lines, columns: Sequence[str]) -> tuple[list[Key], np.ndarray]:
@@ -25,23 +31,30 @@ def groups(lines: Lines, columns: Sequence[str]) -> tuple[list[Key], np.ndarray]
     place = np.zeros(len(lines), dtype=np.int64)
     names: list[list[str | None]] = []
     for column in columns:
-        cells = lines[column]
-        if not isinstance(cells, pa.Array | pa.ChunkedArray):
-            cells = pa.array(cells, from_pandas=True)
-        if isinstance(cells, pa.ChunkedArray):
-            cells = cells.unify_dictionaries().combine_chunks()
-        if not pa.types.is_dictionary(cells.type):
-            cells = cells.dictionary_encode()
-        names.append([*cells.dictionary.to_pylist(), None])
-        codes = cells.indices.fill_null(len(cells.dictionary)).to_numpy(zero_copy_only=False)
-        place = place * len(names[-1]) + codes
-    found = pa.array(place).dictionary_encode()
-    rest = found.dictionary.to_numpy()
+        codes, known = _coded(lines[column])
+        names.append(known)
+        place = place * len(known) + codes
+    found = arrow.array(place).dictionary_encode()
+    rest = arrow.numbers(found.dictionary, np.int64)
     keys: list[list[str | None]] = []
     for known in names[::-1]:
         rest, codes = np.divmod(rest, len(known))
         keys.insert(0, [known[code] for code in codes])
-    return list(zip(*keys, strict=True)) if columns else [()], found.indices.to_numpy()
+    return list(zip(*keys, strict=True)), arrow.codes(found)
+
+
+def _coded(cells: Any) -> tuple[np.ndarray, list[str | None]]:
+    """A code for each cell, and what each stands for."""
+    if isinstance(cells, pa.Array | pa.ChunkedArray):
+        whole = cells.unify_dictionaries().combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    else:
+        whole = pa.array(cells, from_pandas=True)
+    if not pa.types.is_dictionary(whole.type):
+        whole = whole.dictionary_encode()
+    if whole.null_count or whole.type.index_type != pa.int32():
+        indices = whole.indices.cast(pa.int32()).fill_null(len(whole.dictionary))
+        return arrow.numbers(indices, np.int32), [*whole.dictionary.to_pylist(), None]
+    return arrow.codes(whole), [*whole.dictionary.to_pylist(), None]
 
 
 @dataclass(frozen=True)
@@ -68,12 +81,12 @@ class Peers:
         numbers do not make every other number infinitely far.
         """
         tables: list[dict[Key, tuple[float, ...]]] = []
-        values, counts = seen.value, seen.count
+        seen_key, values, counts = seen.columns()
         for level in levels:
             places = [levels[0].index(column) for column in level]
             found: dict[Key, int] = {}
             group_of = [found.setdefault(tuple(key[place] for place in places), len(found)) for key in keys]
-            group = np.array(group_of, dtype=np.int64)[seen.key]
+            group = np.array(group_of, dtype=np.int64)[seen_key]
             order = np.lexsort([values, group])
             starts = np.searchsorted(group[order], np.arange(len(found) + 1))
             tables.append({})
@@ -86,14 +99,20 @@ class Peers:
     def of(self, lines: Lines) -> dict[str, np.ndarray]:
         """The statistics that serve each line: arrays of shape [n] by the names of STATISTICS."""
         keys, place = groups(lines, self.levels[0])
-        served = np.array([self._serving(key) for key in keys], dtype=np.float64).reshape(-1, len(STATISTICS))
-        return dict(zip(STATISTICS, served[place].T, strict=True))
+        return {name: values[place] for name, values in self.serving(keys).items()}
 
-    def _serving(self, key: Key) -> tuple[float, ...]:
-        for level, table in zip(self.levels, self.tables, strict=True):
-            narrower = tuple(key[self.levels[0].index(column)] for column in level)
-            if narrower in table:
-                return table[narrower]
+    def serving(self, keys: Sequence[Key]) -> dict[str, np.ndarray]:
+        """The statistics that serve lines with these keys, which name the columns of `levels[0]`: as `of`."""
+        served = np.array([self._nearest(key) for key in keys], dtype=np.float64).reshape(-1, len(STATISTICS))
+        return dict(zip(STATISTICS, served.T, strict=True))
+
+    def _nearest(self, key: Key) -> tuple[float, ...]:
+        if key in self.tables[0]:
+            return self.tables[0][key]
+        for level, table in zip(self.levels[1:], self.tables[1:], strict=True):
+            wider = tuple(key[self.levels[0].index(column)] for column in level)
+            if wider in table:
+                return table[wider]
         raise AssertionError("the last level has all the lines")
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -115,39 +134,42 @@ class Peers:
 class Seen:
     """How many lines have the same key (a position in a list that is kept elsewhere) and the same number.
 
-    Exact, and small where numbers are: 24 bytes for each distinct pair.
+    Exact, and small where numbers come again and again: 24 bytes for each distinct pair.
     """
 
     def __init__(self) -> None:
-        self._table: pa.Table | None = None
+        none = np.empty(0, dtype=np.int64)
+        self._counted = (none, none.astype(np.float64), none)
+        self._more: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def add(self, key: np.ndarray, value: np.ndarray) -> None:
         """Counts lines, of which the arrays have an entry each."""
-        more = pa.table({"key": key, "value": value, "count": np.ones(len(key), dtype=np.int64)})
-        tables = [more] if self._table is None else [self._table, more]
-        summed = pa.concat_tables(tables).group_by(["key", "value"], use_threads=False).aggregate([("count", "sum")])
-        self._table = summed.rename_columns(["key", "value", "count"]).combine_chunks()
+        more = _counted(key, value, np.ones(len(key), dtype=np.int64))
+        self._more.append(more)
+        # Merged now and then: each time would count all the former pairs again.
+        if sum(len(counts) for _, _, counts in self._more) > len(self._counted[2]) + len(key):
+            self._merge()
 
-    def _column(self, name: str) -> np.ndarray:
-        assert self._table is not None
-        return self._table[name].to_numpy()
+    def _merge(self) -> None:
+        self._counted = _counted(*map(np.concatenate, zip(self._counted, *self._more, strict=True)))
+        self._more = []
 
-    @property
-    def key(self) -> np.ndarray:
-        return self._column("key")
-
-    @property
-    def value(self) -> np.ndarray:
-        return self._column("value")
-
-    @property
-    def count(self) -> np.ndarray:
-        return self._column("count")
+    def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Keys, numbers, and how many lines have both."""
+        self._merge()
+        return self._counted
 
 
-def _statistics(
-    values: np.ndarray, counts: np.ndarray, limits: tuple[float, float], floor: float
-) -> tuple[float, ...]:
+def _counted(keys: np.ndarray, values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The distinct pairs of keys and values, and the sum of each one's counts."""
+    coded = arrow.array(values).dictionary_encode()
+    distinct = arrow.numbers(coded.dictionary, np.float64)
+    pairs = arrow.array(keys * len(distinct) + arrow.codes(coded)).dictionary_encode()
+    key, code = np.divmod(arrow.numbers(pairs.dictionary, np.int64), max(len(distinct), 1))
+    return key, distinct[code], np.bincount(arrow.codes(pairs), weights=counts).astype(np.int64)
+
+
+def _statistics(values: np.ndarray, counts: np.ndarray, limits: tuple[float, float], floor: float) -> tuple[float, ...]:
     """STATISTICS of sorted values, each of which so many lines have."""
     median = _quantile(values, counts, 0.5)
     off = np.abs(values - median)
@@ -160,8 +182,9 @@ def _statistics(
 
 
 def _quantile(values: np.ndarray, counts: np.ndarray, share: float) -> float:
-    """numpy.quantile(numpy.repeat(values, counts), share) without the repetition; `values` are sorted."""
+    """numpy.quantile(numpy.repeat(values, counts), share) to the bit, without the repetition; `values` are sorted."""
     ends = np.cumsum(counts)
     place = share * (ends[-1] - 1)
     below, above = values[np.searchsorted(ends, [np.floor(place), np.ceil(place)], side="right")]
-    return float(np.quantile([below, above], place % 1))
+    part = place % 1
+    return float(below + (above - below) * part if part < 0.5 else above - (above - below) * (1 - part))

@@ -43,5 +43,5 @@ def altered(copies: Lines, rng: np.random.Generator) -> dict[str, np.ndarray]:
     billed = rows["minutes"] | rows["fee"]
     total[billed] = np.round(due[billed], 2)
     total[rows["total"]] = np.round(due[rows["total"]] * rng.uniform(1.05, 1.5, count), 2)
-    repeats = np.where(rows["duplicate"], np.asarray(copies["line"]), 0)
+    repeats = np.where(rows["duplicate"], number(copies, "line", np.int64), 0)
     return {"planted": kinds, "repeats": repeats, "minutes": minutes, "fee": fee, "total": total}

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from suspicious_lines import datasets, store
-from suspicious_lines.encoder import CATEGORIES, MOST_COMBINATIONS, Encoder, TooManyCombinationsError
+from suspicious_lines import arrow, datasets, store
+from suspicious_lines.encoder import CATEGORIES, ENCODED, MOST_COMBINATIONS, Encoder, TooManyCombinationsError
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError
 from suspicious_lines.features import features_csv, labelled_features_csv
 from suspicious_lines.hashing import HashingStream
@@ -30,7 +30,7 @@ from suspicious_lines.spreadsheet import write_rows
 
 TRAIN_SHARE = 0.8
 LINES_PER_DRAW = 1 << 17
-LINES_PER_TRAIN_PART = 100_000
+LINES_PER_TRAIN_PART = 25_000
 # What fits into the function's 900 s and 2 GB: `python -m benchmarks.preprocess` measures it.
 MOST_UPLOAD_MB = 400
 
@@ -58,13 +58,15 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
         require_enough(kept.counts, key)
         in_train = split(kept.counts.accepted, settings.split_seed)
         try:
-            encoder = Encoder.fit_parts(kept.spill.lines(in_train))
+            encoder = Encoder.fit_parts(kept.spill.lines(in_train, ENCODED))
         except TooManyCombinationsError as error:
             names = ", ".join(column for column, field in FIELDS.items() if field in CATEGORIES)
             reason = f"the lines have more than {MOST_COMBINATIONS:,} combinations of {names}"
-            raise InvalidUploadError(key, reason, "These columns should name kinds of work, not single lines.") from error
+            raise InvalidUploadError(
+                key, reason, "These columns should name kinds of work, not single lines."
+            ) from error
         store.put(bucket, files.encoder, encoder.to_json(), "application/json")
-        for number, part in enumerate(cut(kept.spill.lines(in_train), LINES_PER_TRAIN_PART)):
+        for number, part in enumerate(cut(kept.spill.lines(in_train, ENCODED), LINES_PER_TRAIN_PART)):
             store.put(bucket, files.features(part_name("train", number)), features_csv(encoder, part), "text/csv")
         planted = _plant(kept.spill, in_train, settings.split_seed)
         parts = _write_parts("validation", kept.spill.lines(~in_train), encoder, files, settings)
@@ -155,22 +157,17 @@ def _read(upload: Upload, files: RunFiles, bucket: str, folder: Path) -> Kept:
 def _plant(spill: Spill, in_train: np.ndarray, seed: int) -> pa.Table:
     """Copies of validation lines with planted errors: see planted.py."""
     rng = np.random.default_rng(seed)
-    fine = ~in_train
-    start = 0
-    for lines in spill.batches():
-        fine[start : start + len(lines)] &= ~lines["error"].fill_null(False).to_numpy(zero_copy_only=False)
-        start += len(lines)
+    fine = ~in_train & ~spill.errors
     places = np.flatnonzero(fine if fine.any() else ~in_train)
-    chosen = places[picked(len(places), rng)]
+    places = places[picked(len(places), rng)]
     mask = np.zeros(len(in_train), dtype=bool)
-    mask[chosen] = True
+    mask[places] = True
     copied = pa.concat_tables(spill.lines(mask)).unify_dictionaries()
-    copies = copied.take(pa.array(np.searchsorted(np.flatnonzero(mask), chosen)))
-    for name, values in altered(copies, rng).items():
-        if name in copies.column_names:
-            copies = copies.set_column(copies.column_names.index(name), name, pa.array(values))
-        else:
-            copies = copies.append_column(name, pa.array(values))
+    copies = copied.take(arrow.array(np.searchsorted(np.flatnonzero(mask), places)))
+    changed = altered(copies, rng)
+    copies = copies.append_column("planted", arrow.texts(changed.pop("planted").tolist()))
+    for name, values in changed.items():
+        copies = copies.set_column(copies.column_names.index(name), name, arrow.array(values))
     return copies
 
 

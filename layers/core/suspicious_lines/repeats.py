@@ -1,13 +1,14 @@
 """Which lines of a file are equal to an earlier one, found with memory that does not grow with the file."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from suspicious_lines import arrow
+
 PARTITIONS = 64
-_ENTRY = np.dtype([("high", np.uint64), ("low", np.uint64), ("line", np.int64)])
+_ENTRY = np.dtype([("hash", np.uint64), ("total", np.float64), ("line", np.int64)])
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _NOT_COMPARED = {"line", "error"}
 
@@ -18,8 +19,9 @@ class Repeats:
     Where the format tells the occasion of the work, `occasion` is a column: equal work on two days is no repeat.
 
     Takes all the accepted lines of a file, in its order: the first of two equal lines may be in the train part. Lines
-    are compared by 128 bits of hash: that two of ten million different ones have the same is a chance of 1 in 10**24.
-    The hashes lie in files, cut by their first bits, so that equal lines are in the same one.
+    are compared by 64 bits of keyed hash and by their total: in a file of ten million, the chance that two different
+    lines of the same total are taken for equal is less than one in a million. The hashes lie in files, cut by their
+    first bits, so that equal lines are in the same one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,9 +30,10 @@ class Repeats:
 
     def add(self, lines: pa.RecordBatch) -> None:
         entries = np.empty(len(lines), dtype=_ENTRY)
-        entries["high"], entries["low"] = _hashes(lines)
-        entries["line"] = lines["line"]
-        partition = (entries["high"] // (2**64 // PARTITIONS)).astype(np.uint8)
+        entries["hash"] = _hashes(lines)
+        entries["total"] = arrow.numbers(lines["total"], np.float64)
+        entries["line"] = arrow.numbers(lines["line"], np.int64)
+        partition = (entries["hash"] // (2**64 // PARTITIONS)).astype(np.uint8)
         order = np.argsort(partition, kind="stable")
         ends = np.cumsum(np.bincount(partition, minlength=PARTITIONS))
         for file, some in zip(self._files, np.split(entries[order], ends[:-1]), strict=True):
@@ -58,34 +61,33 @@ class Repeats:
 
 def _repeated(entries: np.ndarray) -> np.ndarray:
     """The lines that repeat another, and the first that is equal to each: shape [2, n]."""
-    high = entries["high"]
-    order = np.argsort(high)
-    same = np.diff(high[order], prepend=0) == 0
+    order = np.argsort(entries["hash"])
+    same = np.diff(entries["hash"][order], prepend=0) == 0
     same[:1] = False
     some = entries[order[same | np.append(same[1:], False)]]
-    some = some[np.lexsort([some["line"], some["low"], some["high"]])]
-    starts = (np.diff(some["high"], prepend=0) != 0) | (np.diff(some["low"], prepend=0) != 0)
+    some = some[np.lexsort([some["line"], some["total"], some["hash"]])]
+    starts = (np.diff(some["hash"], prepend=0) != 0) | (np.diff(some["total"], prepend=0) != 0)
     starts[:1] = True
     firsts = some["line"][np.maximum.accumulate(np.where(starts, np.arange(len(some)), 0))]
     return np.stack([some["line"], firsts])[:, ~starts]
 
 
 def _hashes(lines: pa.RecordBatch) -> np.ndarray:
-    """Two hashes of each line's columns: uint64, shape [2, n]."""
-    hashes = np.zeros((2, len(lines)), dtype=np.uint64)
+    """A hash of each line's columns: uint64, shape [n]."""
+    hashes = np.zeros(len(lines), dtype=np.uint64)
     for name in lines.schema.names:
         if name not in _NOT_COMPARED:
-            hashes = _mixed(hashes * _ODD + _of_column(lines[name]))
+            hashes *= _ODD
+            hashes += _of_column(lines[name])
     return hashes
 
 
 def _of_column(cells: pa.Array) -> np.ndarray:
     if pa.types.is_dictionary(cells.type):
-        names = cells.dictionary.to_pylist()
-        digests = b"".join(hashlib.blake2b(name.encode(), digest_size=16).digest() for name in names)
-        return np.frombuffer(digests, np.uint64).reshape(-1, 2).T[:, cells.indices.to_numpy()]
-    bits = (cells.to_numpy() + 0.0).view(np.uint64)  # 0.0 and -0.0 are equal
-    return _mixed(np.stack([bits, bits ^ _ODD]))
+        # Python's own hash of text: SipHash with a key of the process's.
+        hashes = np.array([hash(name) for name in cells.dictionary.to_pylist()], dtype=np.int64)
+        return hashes.view(np.uint64)[arrow.codes(cells)]
+    return _mixed((arrow.numbers(cells, np.float64) + 0.0).view(np.uint64))  # 0.0 and -0.0 are equal
 
 
 def _mixed(bits: np.ndarray) -> np.ndarray:

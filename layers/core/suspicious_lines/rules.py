@@ -83,4 +83,3 @@ class Rules(Configuration):
             told = given.map(lambda card, side=side: card[side], na_action="ignore").to_numpy(np.float64)
             edges.append(np.where(np.isnan(told), np.exp(learnt[quantile]), told))
         return edges[0], edges[1]
-
