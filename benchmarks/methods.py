@@ -19,7 +19,7 @@ from suspicious_lines.judging import Judgement, judge
 from suspicious_lines.lines import FIELDS, TEXT_COLUMNS
 from suspicious_lines.preprocessing import split
 from suspicious_lines.ranking import Reference
-from suspicious_lines.rules import Rules, repeats
+from suspicious_lines.rules import Rules
 from suspicious_lines.thresholds import Goal
 
 GOAL = Goal(strategy="budget", budget="2%", precision_floor=0.9, beta=1.0)
@@ -47,7 +47,8 @@ class Trial:
         lines = answers[activities.COLUMNS].rename(columns=FIELDS)
         lines = lines.astype({**dict.fromkeys(NUMBERS, float), "matter_number": str})
         lines = lines.astype({FIELDS[name]: "category" for name in TEXT_COLUMNS}).assign(line=lines.index + 2)
-        lines["repeats"] = repeats(lines)
+        equal = lines.groupby([column for column in lines if column not in {"line", "error"}], observed=True)["line"]
+        lines["repeats"] = np.where(equal.transform("first") == lines["line"], 0, equal.transform("first"))
         lines["error_kind"], lines["altered_field"] = answers["Error Kind"], answers["Altered Field"]
         in_train = split(len(lines), seed)
         return cls(kind, seed, lines[in_train].reset_index(drop=True), lines[~in_train].reset_index(drop=True))

@@ -16,7 +16,7 @@ import atheris
 with atheris.instrument_imports(include=["suspicious_lines"]):
     from suspicious_lines import ledes
     from suspicious_lines.errors import InvalidUploadError
-    from suspicious_lines import lines
+    from tests.whole import Lines, read_lines
 
 from tests.corpus.cases import csv_cases
 from tests.corpus.ledes_cases import ledes_cases

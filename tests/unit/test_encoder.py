@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import numpy as np
@@ -7,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frames import lines_frame
-from suspicious_lines.encoder import CATEGORIES, NUMERIC_FEATURES, Encoder, due
+from suspicious_lines import encoder, peers
+from suspicious_lines.encoder import CATEGORIES, NUMERIC_FEATURES, Encoder, TooManyCombinationsError, due
 
 TRAIN = lines_frame(2_000)
 ENCODER = Encoder.fit(TRAIN)
@@ -82,8 +84,8 @@ def test_an_unknown_category_has_its_own_feature_and_is_counted():
 def test_peers_back_off_to_a_group_that_is_large_enough():
     rare = pd.concat([TRAIN, TRAIN.head(3).assign(matter_type="Rare")], ignore_index=True)
     rare["matter_type"] = rare["matter_type"].astype("category")
-    encoder = Encoder.fit(rare)
-    assert (encoder.minutes.of(rare.tail(3))["lines"] >= 20).all()
+    fitted = Encoder.fit(rare)
+    assert (fitted.minutes.of(rare.tail(3))["lines"] >= 20).all()
 
 
 def test_an_ordinary_line_is_plain_and_each_kind_of_error_moves_its_own_feature():
@@ -124,3 +126,32 @@ def test_nothing_charged_is_no_arithmetic_error():
     encoded = pd.DataFrame(ENCODER.encode(free), columns=ENCODER.features)
     assert list(encoded["total_off_arithmetic"]) == [0, 6]
     assert np.isfinite(encoded).all(axis=None)
+
+
+@given(st.lists(lines, min_size=1, max_size=60), st.lists(st.integers(0, 60), max_size=4))
+def test_lines_in_parts_give_the_encoder_of_all_of_them(rows, cuts):
+    frame = pd.DataFrame(rows)
+    edges = [0, *sorted(cuts), len(frame)]
+    parts = [frame.iloc[start:end] for start, end in itertools.pairwise(edges) if start < end]
+    assert Encoder.fit_parts(reversed(parts)).to_json() == Encoder.fit(frame).to_json()
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=80), st.sampled_from([0.01, 0.025, 0.05, 0.5, 0.95, 0.985]))
+def test_quantiles_of_counted_numbers_are_those_of_the_numbers(numbers, share):
+    logs = np.log(np.array(numbers) + 0.3)
+    values, counts = np.unique(logs, return_counts=True)
+    assert peers._quantile(values, counts, share) == np.quantile(logs, share)
+
+
+def test_columns_that_name_single_lines_are_refused(monkeypatch):
+    monkeypatch.setattr(encoder, "MOST_COMBINATIONS", 3)
+    with pytest.raises(TooManyCombinationsError):
+        Encoder.fit(TRAIN)
+
+
+def test_combinations_of_unknown_categories_are_not_kept(monkeypatch):
+    monkeypatch.setattr(encoder, "MOST_CATEGORIES", 1)
+    few = Encoder.fit(TRAIN)
+    assert len(few.combinations) == 1
+    assert few.lines == len(TRAIN)
+    assert few.rarity(TRAIN).max() == pytest.approx(np.log1p(len(TRAIN)))

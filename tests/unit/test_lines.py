@@ -1,5 +1,6 @@
 import io
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -146,10 +147,14 @@ def test_where_a_batch_ends_does_not_matter(monkeypatch, size):
     pd.testing.assert_frame_equal(parts.accepted, whole.accepted)
 
 
-def test_a_csv_has_no_occasions_and_no_category_that_no_accepted_line_has():
-    lines = read(csv_of([*GOOD, row(1, -1).replace("Specimen", "Bad")]))
-    assert lines.occasions is None
-    assert list(lines.accepted["firm_name"].cat.categories) == ["Specimen LLP"]
+def test_a_csv_has_no_occasions():
+    assert read(csv_of(GOOD)).occasions is None
+
+
+def test_a_line_that_never_ends_is_refused_before_it_fills_the_memory(monkeypatch):
+    monkeypatch.setattr(csv_records, "MOST_LINE_BYTES", 1 << 21)
+    endless = csv_of(GOOD) + b"x" * (3 << 20)
+    assert "a line of the file has more than 2 MB" in refusal(endless)
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=12)
@@ -189,3 +194,33 @@ def test_two_stray_quotes_do_not_swallow_the_lines_between_them():
 def test_names_keep_only_what_can_be_printed():
     lines = read(csv_of([*GOOD, row(1).replace("Specimen LLP", "Spec\u202eimen\x07 LLP")]))
     assert lines.accepted["firm_name"].iloc[-1] == "Spec imen LLP"
+
+
+odd = st.sampled_from(
+    [
+        '"Smith, Jones"', '""', '"', 'a"b', '"a"b', '"a""b"', ' "a"', '"a\nb"', '"a\r\nb"', "a\rb", "\ufeff", "é",
+        "x" * 201, "x" * 10_001, "a\0b", " ", "+5", " 30 ", "nan(1)", "1_0", "1e5", "-0", "inf", "",
+    ]
+)  # fmt: skip
+odd_rows = st.lists(st.one_of(cells, odd, numbers), min_size=8, max_size=10).map(",".join)
+some_rows = st.one_of(st.integers(1, 99).map(row), odd_rows, st.sampled_from(["", ",,,,,,,,", "\r", '"']))
+
+
+@given(st.lists(some_rows, max_size=30), st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from([30, 200, 1 << 20]))
+def test_a_block_read_at_once_gives_the_lines_that_reading_them_one_by_one_gives(rows, end, size):
+    body = end.join([HEADER, *GOOD, *rows]).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_records, "_plain", lambda *block: None)
+        one_by_one = read(body)
+        patch.undo()
+        patch.setattr(csv_records, "BLOCK_BYTES", size)
+        at_once = read(body)
+    assert at_once.refused == one_by_one.refused
+    pd.testing.assert_frame_equal(at_once.accepted, one_by_one.accepted, check_exact=True)
+
+
+@given(st.from_regex(checking._NUMBER.removeprefix("(?i)"), fullmatch=True))
+def test_all_that_looks_like_a_number_is_one(text):
+    not_one, number = checking.read_numbers(checking.coded(["nan(1)", text])).values
+    assert np.isnan(not_one)
+    assert number == float(text)

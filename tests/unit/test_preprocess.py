@@ -1,12 +1,15 @@
 import io
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from frames import BUCKET, csv_of, lines_frame, row
-from suspicious_lines import store
+from frames import BUCKET, ROOT, csv_of, lines_frame, row
+from suspicious_lines import csv_records, encoder, preprocessing, store
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError, NoLiveModelError, SettingsError
 from suspicious_lines.ledes import Mapping
@@ -41,13 +44,13 @@ def test_the_parts_hold_every_accepted_line_once(cloud, handler, context):
     train = pd.read_csv(io.BytesIO(store.get_bytes(BUCKET, "runs/run/features/train/part-00000.csv")), header=None)
     assert train.shape == (800, dataset["feature_dim"])
     assert np.isfinite(train.to_numpy()).all()
-    encoder = Encoder.from_json(store.get_bytes(BUCKET, "runs/run/encoder.json").decode())
+    fitted = Encoder.from_json(store.get_bytes(BUCKET, "runs/run/encoder.json").decode())
     seen = []
     for part in dataset["parts"]:
         features = store.get_bytes(BUCKET, f"runs/run/features/{part}.csv")
         lines = pd.read_parquet(io.BytesIO(store.get_bytes(BUCKET, f"runs/run/lines/{part}.parquet")))
         sent = pd.read_csv(io.BytesIO(features), header=None).to_numpy()
-        np.testing.assert_allclose(sent, encoder.encode(lines), atol=1e-3)
+        np.testing.assert_allclose(sent, fitted.encode(lines), atol=1e-3)
         if part.startswith("validation/"):
             seen += list(lines["line"])
         else:
@@ -75,7 +78,7 @@ def test_a_deleted_upload_and_an_unusable_one_are_the_files_fault(cloud, handler
 
 def test_a_file_beyond_the_functions_memory_is_refused_before_it_is_read(cloud, handler, context):
     huge = upload(cloud, b"x") | {"size": 2_000_000_000}
-    with pytest.raises(InvalidUploadError, match=r"2,000 MB, at most 400 can be read\. Split it by matter"):
+    with pytest.raises(InvalidUploadError, match=r"2,000 MB, at most 800 can be read\. Split it by matter"):
         handler({"run": "run", "upload": huge}, context)
 
 
@@ -86,6 +89,43 @@ def test_the_split_is_80_to_20_and_repeatable(count):
     assert (mask == split(count, seed=1)).all()
     if count > 100:
         assert (mask != split(count, seed=2)).any()
+
+
+def test_the_split_of_many_lines_is_drawn_in_pieces(monkeypatch):
+    monkeypatch.setattr(preprocessing, "LINES_PER_DRAW", 100)
+    mask = split(12_345, seed=1)
+    assert mask.sum() == round(12_345 * 0.8)
+    shares = mask[:12_300].reshape(-1, 100).mean(axis=1)
+    assert shares.min() < 0.8 < shares.max()
+    assert abs(shares.mean() - 0.8) < 0.01
+
+
+def test_where_blocks_and_parts_end_does_not_matter(cloud, handler, context, monkeypatch):
+    body = body_of(lines_frame(1_000)) + (row(1, -5) + "\n" + row(7) + "\n" + row(7) + "\n").encode()
+    names = ["encoder.json", "rejected.csv", "features/validation/part-00001.csv", "features/planted/part-00000.csv"]
+    answers = []
+    for size in (1 << 20, 1_000):
+        monkeypatch.setattr(csv_records, "BLOCK_BYTES", size)
+        answer = handler({"run": f"run{size}", "upload": upload(cloud, body)}, context)
+        answers.append([answer, *(store.get_bytes(BUCKET, f"runs/run{size}/{name}") for name in names)])
+    assert answers[0] == answers[1]
+
+
+def test_an_upload_is_read_and_encoded_without_pandas(tmp_path):
+    (tmp_path / "lines.csv").write_bytes(body_of(lines_frame(200)) + (row(1, " -5") + "\n").encode())
+    code = (
+        "import sys, pathlib, benchmarks.preprocess as it;"
+        "it.ours(pathlib.Path(sys.argv[1]))(); sys.exit('pandas' in sys.modules)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "layers/core")])}
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, check=False).returncode == 0
+    assert (tmp_path / "runs/run/lines/validation/part-00000.parquet").exists()
+
+
+def test_too_many_combinations_are_the_files_fault(cloud, handler, context, monkeypatch):
+    monkeypatch.setattr(encoder, "MOST_COMBINATIONS", 3)
+    with pytest.raises(InvalidUploadError, match="combinations of Matter Type, Resource, Activity"):
+        handler({"run": "run", "upload": upload(cloud, body_of(lines_frame(100)))}, context)
 
 
 def test_encode_lines_writes_all_lines_for_the_live_model(cloud, load_handler, context, monkeypatch):
@@ -153,8 +193,8 @@ def test_equal_work_of_ledes_is_a_repeat_only_on_the_same_day(cloud, handler, co
         for part in dataset["parts"]
         if part.startswith("validation/")
     ]
-    encoder = Encoder.from_json(store.get_bytes(BUCKET, "runs/run/encoder.json").decode())
-    assert set(encoder.categories["resource"]) == {"Owner"}
+    fitted = Encoder.from_json(store.get_bytes(BUCKET, "runs/run/encoder.json").decode())
+    assert set(fitted.categories["resource"]) == {"Owner"}
     repeated = pd.concat(found)
     assert set(repeated.loc[repeated["line"] != 8, "repeats"]) <= {0}
 

@@ -1,14 +1,11 @@
 import json
 
-import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from frames import lines_frame
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import SettingsError
-from suspicious_lines.rules import Rules, repeats
+from suspicious_lines.rules import Rules
 
 TRAIN = lines_frame(1_000)
 ENCODER = Encoder.fit(TRAIN)
@@ -73,12 +70,3 @@ def test_a_wrong_configuration_names_its_fault(text, told):
     with pytest.raises(SettingsError, match=r"config/rules\.json is wrong") as wrong:
         Rules.from_json(text)
     assert told in str(wrong.value)
-
-
-@given(st.lists(st.integers(0, 3), max_size=30))
-def test_repeats_name_the_first_equal_line(kinds):
-    frame = pd.DataFrame({"line": range(10, 10 + len(kinds)), "kind": kinds, "error": [True] * len(kinds)})
-    firsts = {}
-    for place, (line, first) in enumerate(zip(frame["line"], repeats(frame), strict=True)):
-        assert first == firsts.get(kinds[place], 0)
-        firsts.setdefault(kinds[place], line)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from suspicious_lines import arrow
+from suspicious_lines.text import plain_text
 
 TEXT_COLUMNS = ["Matter Number", "Firm Name", "Matter Type", "Resource", "Activity"]
 NUMBER_COLUMNS = ["Minutes", "Fee", "Total"]
@@ -178,18 +179,12 @@ def shown(cell: str) -> str:
 
 
 def _plain_texts(cells: pa.DictionaryArray) -> pa.DictionaryArray:
-    # One line of printable text: a line break in a name could pass for a line of the e-mail, and a mark that turns the
-    # direction of writing could hide what it says.
     names = cells.dictionary.to_pylist()
-    plain = [" ".join((name if name.isprintable() else _printable(name)).split()) for name in names]
+    plain = [plain_text(name) for name in names]
     if plain == names:
         return cells
     again = coded(plain)
     return pa.DictionaryArray.from_arrays(again.indices.take(cells.indices), again.dictionary)
-
-
-def _printable(name: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in name)
 
 
 def _labels(chunk: Chunk) -> pa.Array:

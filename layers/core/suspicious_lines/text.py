@@ -7,4 +7,5 @@ def plain_text(text: str) -> str:
     A line break in a name could pass for a line of the e-mail, and a mark that turns the direction of writing could
     hide what it says.
     """
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    printable = text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(printable.split())
