@@ -100,14 +100,20 @@ def cut_upload(body: bytes, target: Target, mapping: Mapping, alike: Callable[[s
     Raises:
         InvalidUploadError: it is no such file.
     """
-    found = read_lines(io.BytesIO(body), "", mapping)
-    for name in found.accepted["firm_name"].cat.categories:
-        if target.like(name):
-            alike(name)
-    erased = set(found.accepted["line"][target.mask(found.accepted)].tolist())
+    accepted: list[int] = []
+    refused: list[int] = []
+    erased: set[int] = set()
+    names: set[str] = set()
+    for checked in read_lines(io.BytesIO(body), "", mapping):
+        lines = checked.accepted.to_pandas()
+        accepted += lines["line"].tolist()
+        refused += [refusal.line for refusal in checked.refused]
+        erased |= set(lines["line"][target.mask(lines)].tolist())
+        names |= set(lines["firm_name"])
+    for name in sorted(filter(target.like, names)):
+        alike(name)
     codes = [code for code, name in mapping.firms.items() if name == target.firm]
-    refused = [refusal.line for refusal in found.refused]
-    return _cut(body, found.accepted["line"].tolist(), refused, erased, lambda raw: target.within_bytes(raw, codes))
+    return _cut(body, accepted, refused, erased, lambda raw: target.within_bytes(raw, codes))
 
 
 def cut_verdicts(body: bytes, target: Target, lines: Lines) -> Cut:
