@@ -67,6 +67,7 @@ def choose(cloud, load_handler, context, monkeypatch):
         counts = {"lines_read": len(frame), "lines_rejected": 0, "lines_train": 0, "lines_validation": len(frame)}
         dataset = counts | {"feature_dim": 1, "parts": list(parts), "sha256": "0" * 64}
         event = {"run": "run", "upload": UPLOAD, "dataset": dataset, "endpoint_name": "endpoint"}
+        event["started_at"] = "2026-11-24T23:59:59.5Z"
         answer = load_handler("choose_threshold")(event, context)
         metrics = Metrics.model_validate_json(store.get_bytes(BUCKET, "runs/run/results/metrics.json"))
         listed = store.get_bytes(BUCKET, "runs/run/results/suspicious_lines.csv").decode()
