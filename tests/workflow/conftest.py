@@ -107,6 +107,14 @@ class Workflow:
             time.sleep(0.1)
         raise AssertionError(f"{arn} never entered {state}")
 
+    def wait_for_receipt(self, run: Run) -> None:
+        """Of a run that was stopped or timed out: the rule's function writes it."""
+        for _ in range(300):
+            if "receipt.json" in self.keys(run):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{run.name} has no receipt")
+
     def keys(self, run: Run) -> set[str]:
         prefix = f"runs/{run.name}/"
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
