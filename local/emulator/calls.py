@@ -87,6 +87,10 @@ class Calls:
             mark.unlink()
         return len(met)
 
+    def met(self) -> int:
+        """How often the order that stands was met so far."""
+        return len(list(self._folder.glob("met-*")))
+
     def take(self) -> list[dict[str, Any]]:
         """The calls written down so far, the oldest first; they are forgotten."""
         log, taken = self._folder / "calls.jsonl", self._folder / "taken.jsonl"

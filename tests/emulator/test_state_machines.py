@@ -99,6 +99,25 @@ def test_wait_takes_its_seconds_from_the_input_and_is_scaled(machine):
     assert 0.5 < time.monotonic() - started < 3
 
 
+def test_a_history_that_grows_too_long_fails_the_execution(machine):
+    each = {"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}}
+    inner = {"Type": "Map", "ItemsPath": "$.inner", "ItemProcessor": each, "End": True}
+    state = {"Type": "Map", "ItemsPath": "$.outer", "ItemSelector": {"inner.$": "$.inner"}, "End": True}
+    state["ItemProcessor"] = {"StartAt": "Inner", "States": {"Inner": inner}}
+    state["Catch"] = [{"ErrorEquals": ["States.ALL"], "Next": "W"}]
+    definition = {"StartAt": "Outer", "States": {"Outer": state, "W": {"Type": "Succeed"}}}
+    execution = machine.run(definition, {"outer": [0] * 100, "inner": [0] * 100})  # 4 events for each of 10,000
+    assert execution["status"] == "FAILED"
+    assert "maximum number of history events" in execution["cause"]
+
+
+def test_an_inline_map_runs_at_most_40_at_once(machine):
+    wait = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 5, "End": True}}}
+    started = time.monotonic()
+    output(machine.run(one({"Type": "Map", "MaxConcurrency": 200, "ItemProcessor": wait, "End": True}), [0] * 41))
+    assert time.monotonic() - started > 0.9
+
+
 def test_map_runs_items_at_once_retries_one_and_records_iterations(machine, tmp_path):
     payload = {"do": "raise_until", "directory": str(tmp_path), "name.$": "$.name", "times": 2}
     retry = [{"ErrorEquals": ["InvalidUploadError"], "IntervalSeconds": 1, "JitterStrategy": "FULL"}]

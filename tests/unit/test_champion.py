@@ -11,6 +11,7 @@ from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import ModelResponseError
 from suspicious_lines.features import features_csv
 from suspicious_lines.judging import judge
+from suspicious_lines.layout import champion_part
 from suspicious_lines.messages import ChosenThreshold, LiveModel
 from suspicious_lines.planted import plant
 from suspicious_lines.quality import average_precision
@@ -73,7 +74,7 @@ class Runs:
         encoder = Encoder.from_json(store.get_bytes(BUCKET, f"runs/{champion}/encoder.json").decode())
         for part in PARTS:
             lines = datasets.read_dataset(BUCKET, [f"runs/{run}/lines/{part}.parquet"])
-            self.write_scores(run, f"champion/{part}", lines, score(encoder, lines))
+            self.write_scores(run, champion_part(part, champion), lines, score(encoder, lines))
 
 
 @pytest.fixture
@@ -101,13 +102,15 @@ def test_encode_for_champion_writes_the_runs_lines_as_the_live_model_reads_them(
     assert contest == {
         "live_run": "live",
         "champion": {"run": "live", "endpoint_name": "endpoint-live", "max_concurrency": 3, "threshold": 2.5},
-        "parts": [f"champion/{part}" for part in PARTS],
+        "parts": [champion_part(part, "live") for part in PARTS],
         "note": None,
     }
     encoder = Encoder.from_json(store.get_bytes(BUCKET, "runs/live/encoder.json").decode())
     for part in PARTS:
         lines = datasets.read_dataset(BUCKET, [f"runs/new/lines/{part}.parquet"])
-        assert store.get_bytes(BUCKET, f"runs/new/features/champion/{part}.csv") == features_csv(encoder, lines)
+        assert store.get_bytes(BUCKET, f"runs/new/features/{champion_part(part, 'live')}.csv") == features_csv(
+            encoder, lines
+        )
 
 
 def test_without_a_live_model_there_is_no_champion(encode, compare):
@@ -187,7 +190,7 @@ def test_scores_of_other_lines_are_refused(encode, compare):
     runs.make_live("live")
     contest = encode()
     runs.score_as_champion("new", "live")
-    runs.write_scores("new", f"champion/{PARTS[1]}", lines_frame(200), np.zeros(200))
+    runs.write_scores("new", champion_part(PARTS[1], "live"), lines_frame(200), np.zeros(200))
     with pytest.raises(ModelResponseError):
         compare(contest)
 

@@ -8,8 +8,9 @@ import pytest
 from frames import BUCKET, lines_frame
 from suspicious_lines import datasets, results, store
 from suspicious_lines.capturing import CAPTURED_COLUMNS
+from suspicious_lines.costs import estimate
 from suspicious_lines.encoder import Encoder
-from suspicious_lines.errors import ModelResponseError, SettingsError
+from suspicious_lines.errors import ModelResponseError, RunEndedError, SettingsError
 from suspicious_lines.features import features_csv
 from suspicious_lines.planted import plant
 from suspicious_lines.quality import Metrics
@@ -17,8 +18,14 @@ from suspicious_lines.results import FLAGGED_COLUMNS
 from suspicious_lines.rules import Rules
 
 UPLOAD = {"bucket": BUCKET, "key": "incoming/x.csv", "etag": "e", "size": 1}
-
-
+FAILED = {
+    "run": "new",
+    "execution_arn": "arn",
+    "status": "FAILED",
+    "input": UPLOAD,
+    "timings": {"started_at": "2026-11-24T23:59:59Z", "seconds": 1, "states": {}, "transitions": 1},
+    "estimated_cost": estimate({}, 0, 0, "ml.m5.large", 2048).model_dump(),
+}
 ACCEPTED = {
     "name": "known",
     "firm_name": "Specimen LLP",
@@ -67,6 +74,7 @@ def choose(cloud, load_handler, context, monkeypatch):
         counts = {"lines_read": len(frame), "lines_rejected": 0, "lines_train": 0, "lines_validation": len(frame)}
         dataset = counts | {"feature_dim": 1, "parts": list(parts), "sha256": "0" * 64}
         event = {"run": "run", "upload": UPLOAD, "dataset": dataset, "endpoint_name": "endpoint"}
+        event["started_at"] = "2026-11-24T23:59:59.5Z"
         answer = load_handler("choose_threshold")(event, context)
         metrics = Metrics.model_validate_json(store.get_bytes(BUCKET, "runs/run/results/metrics.json"))
         listed = store.get_bytes(BUCKET, "runs/run/results/suspicious_lines.csv").decode()
@@ -229,6 +237,17 @@ def test_flag_lines_judges_new_lines_as_the_model_judged_its_own(flag):
     assert answer["threshold"] == trained.threshold.model_dump()
     assert again == listed
     assert (metrics.held_out, metrics.self_test, metrics.threshold) == (None, {}, trained.threshold)
+
+
+def test_lines_of_a_run_that_was_reported_as_failed_do_not_stay_captured(flag):
+    run, trained, _ = flag
+    run(trained.threshold.value)
+    captured = store.keys(BUCKET, "scored/")
+    assert len(captured) == 1
+    store.put_json(BUCKET, "runs/new/receipt.json", FAILED)
+    with pytest.raises(RunEndedError):
+        run(trained.threshold.value)
+    assert store.keys(BUCKET, "scored/") == []
 
 
 def test_a_threshold_that_verdicts_moved_flags_less_and_says_so(flag):

@@ -15,6 +15,7 @@ DETAIL = {
     "object": {"key": "incoming/x.csv", "etag": "e", "size": 1, "version-id": "v"},
 }
 UPLOAD = Upload.from_detail(DETAIL)
+STARTED_MS = 1_767_311_999_999  # 2026-01-01T23:59:59.999Z, as Step Functions' event has it
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ def deleted(monkeypatch):
 
 def report(error="AwsRefusedError", cause='{"errorMessage": "no permission", "errorType": "x"}', status="FAILED"):
     given = {"name": "run", "executionArn": "arn", "status": status, "error": error, "cause": cause}
+    given["startDate"] = STARTED_MS
     return failures.report_failure(FailureReport(**given, input=json.dumps(DETAIL)), FailureSettings.from_environment())
 
 
@@ -70,6 +72,15 @@ def test_a_failure_is_reported_once(cloud, deleted):
     assert len(messages(cloud, "operators")) == 1
     # What a redriven run left is cleaned up all the same.
     assert len(deleted) == 2
+
+
+def test_what_a_failed_run_captured_is_taken_away_at_every_report(cloud, deleted):
+    kept = ["scored/dt=2026-01-01/another.parquet", "scored/dt=2026-01-02/run.parquet"]
+    for _ in range(2):  # a late answer of FlagLines may have captured them again
+        for key in ["scored/dt=2026-01-01/run.parquet", *kept]:
+            store.put(BUCKET, key, b"", "application/vnd.apache.parquet")
+        report()
+        assert store.keys(BUCKET, "scored/") == kept
 
 
 def test_an_aborted_run_has_no_error_of_its_own(cloud, deleted):

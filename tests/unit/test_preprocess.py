@@ -12,6 +12,7 @@ from frames import BUCKET, ROOT, csv_of, lines_frame, row
 from suspicious_lines import csv_records, encoder, preprocessing, store
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError, NoLiveModelError, SettingsError
+from suspicious_lines.layout import invoices_kind
 from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import COLUMNS, FIELDS
 from suspicious_lines.messages import LiveModel
@@ -146,7 +147,7 @@ def test_encode_lines_writes_all_lines_for_the_live_model(cloud, load_handler, c
     assert encoded["model"] == {"run": "past", "endpoint_name": "endpoint", "max_concurrency": 3, "threshold": 4}
     dataset = encoded["dataset"]
     assert (dataset["lines_read"], dataset["lines_train"], dataset["lines_validation"]) == (150, 0, 150)
-    assert dataset["parts"] == ["invoices/part-00000", "invoices/part-00001"]
+    assert dataset["parts"] == [f"{invoices_kind('past')}/part-0000{number}" for number in range(2)]
     features = [store.get_bytes(BUCKET, f"runs/run/features/{part}.csv") for part in dataset["parts"]]
     sent = pd.read_csv(io.BytesIO(b"".join(features)), header=None).to_numpy()
     np.testing.assert_allclose(sent, past.encode(new), atol=1e-3)
@@ -204,3 +205,14 @@ def ledes_mapping() -> str:
     document = json.loads(Mapping.default().model_dump_json())
     document["resources"]["PT"] = "Owner"
     return json.dumps(document)
+
+
+def test_more_lines_make_larger_parts_before_an_executions_history_is_too_long(
+    cloud, load_handler, context, monkeypatch
+):
+    monkeypatch.setattr(preprocessing, "MOST_PARTS", 6)
+    monkeypatch.setenv("LINES_PER_PART", "100")
+    dataset = load_handler("preprocess")({"run": "run", "upload": upload(cloud, body_of(lines_frame(2_000)))}, context)
+    parts = [part for part in dataset["parts"] if part.startswith("validation/")]
+    lines = [store.get_bytes(BUCKET, f"runs/run/features/{part}.csv").count(b"\n") for part in parts]
+    assert lines == [134, 134, 132]

@@ -4,7 +4,13 @@ import pytest
 
 from frames import BUCKET, ROOT
 from suspicious_lines import parking, promotion, store
-from suspicious_lines.errors import AwsUnavailableError, ChampionChangedError, EndpointBusyError, NoLiveModelError
+from suspicious_lines.errors import (
+    AwsUnavailableError,
+    ChampionChangedError,
+    EndpointBusyError,
+    NoLiveModelError,
+    RunEndedError,
+)
 from suspicious_lines.messages import PromoteRequest
 from suspicious_lines.promotion import find_live_model, live_model, promote_model
 from suspicious_lines.settings import PromoteSettings
@@ -161,3 +167,11 @@ def test_refuse_model_deletes_the_candidate_and_tells_the_operators_both_figures
     assert told["Subject"] == "New model not promoted: incoming/activities.csv"
     assert f"{reason}." in told["Message"]
     assert "The model of run former stays live" in told["Message"]
+
+
+def test_a_run_whose_endpoint_was_cleaned_up_does_not_go_live(cloud, deleted):
+    promote("a")
+    deleted.append("endpoint-b")  # ReportFailure was quicker: the run was aborted
+    with pytest.raises(RunEndedError):
+        promote("b")
+    assert live_model(BUCKET).run == "a"

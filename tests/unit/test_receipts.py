@@ -6,6 +6,7 @@ import pytest
 from frames import BUCKET, ROOT
 from suspicious_lines import receipts, store
 from suspicious_lines.costs import estimate
+from suspicious_lines.errors import RunEndedError
 from suspicious_lines.receipts import Receipt, timings_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,14 +59,36 @@ def test_an_instance_without_a_price_is_not_guessed():
     assert estimate({}, 0, 60, "ml.c6i.large", 2048).training is None
 
 
-def test_write_receipt_says_what_went_in_and_how_it_ended(cloud, load_handler, context, monkeypatch):
-    events = [entered("Preprocess", 0), exited("Preprocess", 4)]
-    monkeypatch.setattr(receipts, "read_timings", lambda arn: timings_of(events))
+@pytest.fixture
+def write(cloud, load_handler, context, monkeypatch):
+    monkeypatch.setattr(receipts, "read_timings", lambda arn: timings_of([entered("Preprocess", 0)]))
     monkeypatch.setattr(receipts, "training_seconds", lambda name: 180)
     event = json.loads((ROOT / "events/write_receipt.json").read_text())
-    load_handler("write_receipt")(event, context)
+    return lambda **changed: load_handler("write_receipt")(event | changed, context)
+
+
+def test_write_receipt_says_what_went_in_and_how_it_ended(write):
+    write()
+    event = json.loads((ROOT / "events/write_receipt.json").read_text())
     receipt = Receipt.model_validate_json(store.get_bytes(BUCKET, "runs/example/receipt.json"))
     assert (receipt.status, receipt.sha256) == ("SUCCEEDED", event["sha256"])
     assert (receipt.counts, receipt.threshold.value) == (event["counts"], event["threshold"]["value"])
     assert receipt.model["endpoint"] == event["endpoint_name"]
     assert receipt.estimated_cost.training == pytest.approx(180 / 3600 * 0.115)
+
+
+def test_a_second_try_finds_the_receipt_of_the_first(write):
+    first = write()
+    written = store.get_bytes(BUCKET, "runs/example/receipt.json")
+    assert write(counts={"lines_read": 1}) == first
+    assert store.get_bytes(BUCKET, "runs/example/receipt.json") == written
+
+
+@pytest.mark.parametrize("status", ["FAILED", "ABORTED", "TIMED_OUT"])
+def test_a_run_that_was_reported_as_failed_gets_no_other_receipt(write, status):
+    write()
+    failed = json.loads(store.get_bytes(BUCKET, "runs/example/receipt.json")) | {"status": status}
+    store.put_json(BUCKET, "runs/example/receipt.json", failed)
+    with pytest.raises(RunEndedError, match=f"was reported as {status}"):
+        write()
+    assert json.loads(store.get_bytes(BUCKET, "runs/example/receipt.json")) == failed

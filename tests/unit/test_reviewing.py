@@ -61,7 +61,8 @@ def read(cloud, load_handler, context):
 
 
 def learn(load_handler, context, name="r1", counts=COUNTS):
-    lessons = load_handler("learn_from_verdicts")({"run": name, "counts": counts}, context)
+    event = {"run": name, "counts": counts, "started_at": "2026-11-24T23:30:00-01:00"}
+    lessons = load_handler("learn_from_verdicts")(event, context)
     return lessons, Review.model_validate_json(store.get_bytes(BUCKET, f"runs/{name}/results/review.json"))
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from local.activities import generate
 from local.cloud import STACK, Cloud
+from local.emulator.calls import FOLDER, installed
 
 PARAMETERS = {
     "PollSeconds": "1",
@@ -42,6 +43,7 @@ class Workflow:
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
+        self.calls = installed()
         self.bucket = cloud.outputs["DataBucketName"]
         self.machine = cloud.outputs["TrainStateMachineArn"]
         self.score_machine = cloud.outputs["ScoreStateMachineArn"]
@@ -50,6 +52,12 @@ class Workflow:
 
     def upload(self, body: bytes, key: str = "incoming/activities.csv") -> str:
         return self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)["VersionId"]
+
+    def start_again(self, run: Run) -> str:
+        """Starts the run's machine with the run's own input, as the runbook says; returns the execution."""
+        described = self.sfn.describe_execution(executionArn=run.arn)
+        started = self.sfn.start_execution(stateMachineArn=described["stateMachineArn"], input=described["input"])
+        return started["executionArn"]
 
     def arn_of(self, version: str, seconds: float = 20) -> str:
         """The execution that an upload started."""
@@ -98,6 +106,14 @@ class Workflow:
                 return
             time.sleep(0.1)
         raise AssertionError(f"{arn} never entered {state}")
+
+    def wait_for_receipt(self, run: Run) -> None:
+        """Of a run that was stopped or timed out: the rule's function writes it."""
+        for _ in range(300):
+            if "receipt.json" in self.keys(run):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{run.name} has no receipt")
 
     def keys(self, run: Run) -> set[str]:
         prefix = f"runs/{run.name}/"
@@ -211,6 +227,7 @@ def _read_mail(path) -> email.message.EmailMessage:
 def _workflow(tmp_path_factory):
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SFN_WAIT_SCALE", "0.1")
+        environment.setenv(FOLDER, str(tmp_path_factory.mktemp("calls")))
         with Cloud(tmp_path_factory.mktemp("cloud"), port=0, engine_port=0, parameters=PARAMETERS) as cloud:
             yield Workflow(cloud)
 
@@ -235,6 +252,7 @@ def workflow(_workflow):
     _workflow.no_faults()
     yield _workflow
     _workflow.no_faults()
+    _workflow.calls.cancel()
 
 
 @pytest.fixture

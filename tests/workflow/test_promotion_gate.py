@@ -14,6 +14,7 @@ import pytest
 
 from local.activities import generate
 from suspicious_lines.comparing import Comparison
+from suspicious_lines.layout import champion_part
 from suspicious_lines.preprocessing import split
 from suspicious_lines.receipts import Receipt
 
@@ -92,8 +93,9 @@ def test_a_second_training_on_the_same_file_is_compared_and_promoted(workflow, c
         "review_run": None,
     }
     assert {
-        f"{kind}/champion/validation/part-00000.{end}" for kind, end in (("features", "csv"), ("scores", "parquet"))
-    } <= (workflow.keys(run))
+        f"{kind}/{champion_part('validation/part-00000', champion.name)}.{end}"
+        for kind, end in (("features", "csv"), ("scores", "parquet"))
+    } <= workflow.keys(run)
 
 
 @pytest.mark.parametrize("labels", ["with labels", "without labels"])

@@ -8,14 +8,12 @@ import time
 import pytest
 
 from local.activities import generate
+from suspicious_lines.layout import invoices_kind
 from suspicious_lines.receipts import Receipt
 
 CONTRACT = {
     "receipt.json",
     "rejected.csv",
-    "features/invoices/part-00000.csv",
-    "lines/invoices/part-00000.parquet",
-    "scores/invoices/part-00000.parquet",
     "results/scored_lines.parquet",
     "results/suspicious_lines.csv",
     "results/metrics.json",
@@ -41,8 +39,8 @@ def test_new_lines_are_scored_by_the_live_model(workflow, trained, invoices):
     run = workflow.drop(invoices, "invoices/november.csv")
     assert (run.status, run.error) == ("SUCCEEDED", "")
     assert workflow.keys(run) == CONTRACT | {
-        f"{kind}/invoices/part-0000{part}.{end}"
-        for part in (1, 2)
+        f"{kind}/{invoices_kind(trained.name)}/part-0000{part}.{end}"
+        for part in (0, 1, 2)
         for kind, end in (("features", "csv"), ("lines", "parquet"), ("scores", "parquet"))
     }
     metrics = workflow.json(run, "results/metrics.json")

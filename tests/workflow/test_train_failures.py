@@ -111,10 +111,7 @@ def test_an_aborted_run_is_cleaned_up_by_the_rule(workflow, activities, nothing_
     run = workflow.wait(arn)
     assert run.status == "ABORTED"
     nothing_left_soon(nothing_left, run)
-    for _ in range(100):  # the receipt is written after people are told
-        if "receipt.json" in workflow.keys(run):
-            break
-        time.sleep(0.1)
+    workflow.wait_for_receipt(run)
     assert workflow.json(run, "receipt.json")["status"] == "ABORTED"
     assert len(workflow.mails(run, "operators")) == 1
 

@@ -34,7 +34,7 @@ def encode_for_champion(request: ChampionRequest, settings: BucketSettings) -> C
     encoder = _readable_encoder(bucket, live)
     if encoder is None:
         return Contest(live_run=live.run, champion=None, parts=[], note=UNREADABLE)
-    parts = [champion_part(part) for part in request.parts if not part.startswith("judged/")]
+    parts = [champion_part(part, live.run) for part in request.parts if not part.startswith("judged/")]
     for part in parts:
         lines = datasets.read_part(bucket, files.lines(part), [*CATEGORIES, "minutes", "fee", "total"]).to_pandas()
         store.put(bucket, files.features(part), features_csv(encoder, lines), "text/csv")

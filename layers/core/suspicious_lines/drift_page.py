@@ -1,12 +1,12 @@
 """The page of a day's drift report: one HTML file without scripts."""
 
-import secrets
 from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any
 
 from suspicious_lines.drift_mail import words
+from suspicious_lines.report import nonce_of
 
 _WIDTH, _HEIGHT = 320, 72
 
@@ -20,13 +20,15 @@ def drift_html(report: dict[str, Any]) -> str:
         headline = f"Not judged: {report['note']}."
     else:
         headline = f"{drifted} of {len(measures)} measures have drifted." if drifted else "No drift."
+    origin = escape(_origin(report))
+    told = "\n".join(_measure(measure) for measure in sorted(measures, key=lambda found: not found["drifted"]))
     return Template((page / "drift.html").read_text(encoding="utf-8")).substitute(
-        nonce=secrets.token_urlsafe(16),
+        nonce=nonce_of(origin + told),
         style=(page / "style.css").read_text(encoding="utf-8"),
         title=escape(f"{report['day']}: {headline}"),
         headline=escape(headline),
-        origin=escape(_origin(report)),
-        measures="\n".join(_measure(measure) for measure in sorted(measures, key=lambda found: not found["drifted"])),
+        origin=origin,
+        measures=told,
     )
 
 

@@ -40,6 +40,10 @@ class ModelGoneError(Exception):
     """The endpoint is not there any more: newer models have replaced it. The lines can be scored by the live one."""
 
 
+class RunEndedError(Exception):
+    """The run was reported as failed and cleaned up, yet goes on: a late answer, or a redrive. It must tell nobody."""
+
+
 class ChampionChangedError(Exception):
     """Another model went live since this run compared its own with the live one. The comparison is made again."""
 

@@ -2,15 +2,16 @@
 
 import contextlib
 import json
+from datetime import UTC
 
 from suspicious_lines import claims, store
 from suspicious_lines.aws import client, found
 from suspicious_lines.costs import estimate
 from suspicious_lines.hosting import delete_endpoint, settle
-from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles, resource_name
+from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles, captured_key, resource_name
 from suspicious_lines.messages import Failure, FailureReport, Upload
 from suspicious_lines.notifications import publish
-from suspicious_lines.receipts import Receipt, read_timings, training_seconds
+from suspicious_lines.receipts import Receipt, find_receipt, read_timings, training_seconds
 from suspicious_lines.settings import FailureSettings
 from suspicious_lines.training import stop_job
 
@@ -24,7 +25,7 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
     Raises:
         EndpointBusyError: the run's endpoint is changing and cannot be deleted yet.
     """
-    bucket, files = settings.data_bucket, RunFiles(report.run)
+    bucket = settings.data_bucket
     name = resource_name(settings.resource_prefix, report.run)
     error = report.error or report.status
     cause = _cause(report, name)
@@ -39,10 +40,21 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
     # A file that cannot be used stays claimed: another delivery of it would only be refused once more.
     if upload and error != _UPLOAD_AT_FAULT:
         claims.release(settings.claim_table, upload, report.run)
-    if written := store.get_with_etag(bucket, files.receipt):
-        told = json.loads(written[0])
-        if told["status"] != "SUCCEEDED":
-            return Failure(error=told["error"], cause=told["cause"])
+    told = find_receipt(bucket, report.run)
+    if told is None or told.status == "SUCCEEDED":
+        failure = _report(report, upload, error, cause, deleted, settings)
+    else:
+        failure = Failure(error=told.error or error, cause=told.cause or cause)
+    _forget_captured(bucket, report)
+    return failure
+
+
+def _report(
+    report: FailureReport, upload: Upload | None, error: str, cause: str, deleted: list[str], settings: FailureSettings
+) -> Failure:
+    """Tells people and writes the receipt, in this order: who was not told would not be told by a second try."""
+    bucket, files = settings.data_bucket, RunFiles(report.run)
+    name = resource_name(settings.resource_prefix, report.run)
     timings = read_timings(report.execution_arn)
     receipt = Receipt(
         run=report.run,
@@ -61,6 +73,12 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
     _tell(receipt, f"s3://{bucket}/{files.prefix}", settings)
     store.put_json(bucket, files.receipt, receipt.model_dump(mode="json"))
     return Failure(error=error, cause=cause, estimated_cost=receipt.estimated_cost.total)
+
+
+def _forget_captured(bucket: str, report: FailureReport) -> None:
+    """Takes the run's lines out of the dataset of all runs: they count where the file is scored again."""
+    for key in store.keys(bucket, captured_key(report.started_at.astimezone(UTC).date(), report.run)):
+        store.delete(bucket, key)
 
 
 def _upload(report: FailureReport) -> Upload | None:

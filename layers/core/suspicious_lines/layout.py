@@ -16,7 +16,7 @@ PARKED_PREFIX = "parked/"
 RUNS_PREFIX = "runs/"
 CAPTURED_PREFIX = "scored/"
 JUDGED_PREFIX = "judged/"
-_CHAMPION = "champion/"
+_CHAMPION = re.compile(r"champion/[0-9a-f]{8}/")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class RunFiles:
 
     def lines(self, part: str) -> str:
         """The lines of a part; those that the champion scores are the run's own."""
-        return f"{self.prefix}/lines/{part.removeprefix(_CHAMPION)}.parquet"
+        return f"{self.prefix}/lines/{_CHAMPION.sub('', part)}.parquet"
 
     def scores(self, part: str) -> str:
         return f"{self.prefix}/scores/{part}.parquet"
@@ -69,13 +69,23 @@ class RunFiles:
 
 def part_name(kind: str, number: int) -> str:
     """`validation/part-00007`: parts sort by name in the order of their lines. Kinds: train, test, validation, planted,
-    invoices, judged."""
+    judged, and that of `invoices_kind`."""
     return f"{kind}/part-{number:05d}"
 
 
-def champion_part(part: str) -> str:
-    """`champion/validation/part-00007`: the same lines, encoded for and scored by the live model."""
-    return f"{_CHAMPION}{part}"
+def invoices_kind(model_run: str) -> str:
+    """`invoices/1a2b3c4d`: new lines, encoded for and scored by the model that `model_run` trained. Each model has
+    parts of its own: where another goes live meanwhile, a late answer of the first cannot write over the second's."""
+    return f"invoices/{_digest(model_run)}"
+
+
+def champion_part(part: str, model_run: str) -> str:
+    """`champion/1a2b3c4d/validation/part-00007`: the same lines for the live model, which `model_run` trained."""
+    return f"champion/{_digest(model_run)}/{part}"
+
+
+def _digest(run: str) -> str:
+    return hashlib.sha256(run.encode()).hexdigest()[:8]
 
 
 def captured_key(day: date, run: str) -> str:

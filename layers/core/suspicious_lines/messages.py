@@ -11,7 +11,7 @@ from suspicious_lines.text import plain_text
 BUDGET_PATTERN = r"^(0*[1-9]\d*(\.\d+)?|0*\.0*[1-9]\d*|0+\.0*[1-9]\d*)%?$"
 Strategy = Literal["error-median", "budget", "precision", "f-beta", "sigma"]
 Run = Field(pattern=r"^[^/\s]{1,80}$", description="the name of the execution")
-Part = Field(pattern=r"^((champion/)?(validation|planted)|invoices|judged)/part-\d{5}$")
+Part = Field(pattern=r"^((champion/[0-9a-f]{8}/)?(validation|planted)|invoices/[0-9a-f]{8}|judged)/part-\d{5}$")
 
 
 class Message(BaseModel):
@@ -159,10 +159,13 @@ class Scored(Message):
 
 
 class ThresholdRequest(Message):
+    """`started_at`: when the execution began; it decides which suppressions are in force, the same at every try."""
+
     run: str = Run
     upload: Upload
     dataset: Dataset
     endpoint_name: str
+    started_at: AwareDatetime
 
 
 # How the note of a threshold begins that is not the one of the training any more.
@@ -185,7 +188,8 @@ class Results(Message):
 
 
 class FlagRequest(Message):
-    """`started_at`: when the execution began; it dates what is captured, the same at every try."""
+    """`started_at`: when the execution began; it dates what is captured and decides which suppressions are in force,
+    the same at every try."""
 
     run: str = Run
     upload: Upload
@@ -360,8 +364,11 @@ class Verdicts(Message):
 
 
 class LearnRequest(Message):
+    """`started_at`: as in ThresholdRequest."""
+
     run: str = Run
     counts: VerdictCounts
+    started_at: AwareDatetime
 
 
 class Lessons(Message):
@@ -409,6 +416,7 @@ class FailureReport(Message):
     run: str = Field(alias="name", pattern=r"^[^/\s]{1,80}$")
     execution_arn: str = Field(alias="executionArn")
     status: Literal["FAILED", "TIMED_OUT", "ABORTED"]
+    started_at: AwareDatetime = Field(alias="startDate")
     input: str | None = None
     error: str | None = None
     cause: str | None = None

@@ -3,6 +3,7 @@
 The file is read once, and its accepted lines are kept on the function's disk: memory does not grow with the file.
 """
 
+import math
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from suspicious_lines.encoder import CATEGORIES, ENCODED, MOST_COMBINATIONS, Enc
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError
 from suspicious_lines.features import features_csv, labelled_features_csv
 from suspicious_lines.hashing import HashingStream
-from suspicious_lines.layout import JUDGED_PREFIX, RunFiles, part_name
+from suspicious_lines.layout import JUDGED_PREFIX, RunFiles, invoices_kind, part_name
 from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import FIELDS, Counts, read_lines, require_enough
 from suspicious_lines.messages import Dataset, Encoded, EncodeRequest, ModelInUse, PreprocessRequest, Upload
@@ -34,6 +35,9 @@ LINES_PER_TRAIN_PART = 25_000
 # What the functions after this one hold in 2 GB: docs/performance.md has the measurements.
 MOST_UPLOAD_MB = 800
 MOST_NEW_UPLOAD_MB = 160
+# A part makes 7 events of an execution's history, which ends at 25,000, and 3 more for each retry; its name takes 30
+# bytes of a state's 256 KiB. Validation lines are scored twice, by the new model and by the live one: half as many.
+MOST_PARTS = 1_000
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,15 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
         for number, part in enumerate(cut(kept.spill.lines(in_train, ENCODED), LINES_PER_TRAIN_PART)):
             store.put(bucket, files.features(part_name("train", number)), features_csv(encoder, part), "text/csv")
         planted = _plant(kept.spill, in_train, settings.split_seed)
-        parts = _write_parts("validation", kept.spill.lines(~in_train), encoder, files, settings)
-    parts += _write_parts("planted", [planted], encoder, files, settings)
+        size = part_size(int((~in_train).sum()), MOST_PARTS // 2, settings)
+        parts = _write_parts("validation", kept.spill.lines(~in_train), encoder, files, bucket, size)
+    parts += _write_parts("planted", [planted], encoder, files, bucket, settings.lines_per_part)
     judged = _judged(bucket)
     if judged:
         is_error = judged["error"].to_numpy()
         test = labelled_features_csv(encoder, judged, is_error)
         store.put(bucket, files.features(part_name("test", 0)), test, "text/csv")
-        parts += _write_parts("judged", [judged], encoder, files, settings)
+        parts += _write_parts("judged", [judged], encoder, files, bucket, settings.lines_per_part)
     return Dataset(
         lines_read=kept.counts.read,
         lines_rejected=kept.counts.refused,
@@ -122,7 +127,8 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings) -> Encoded:
         kept = _read(request.upload, files, bucket, Path(folder), MOST_NEW_UPLOAD_MB)
         require_enough(kept.counts, request.upload.key, fewest=1)
         every = np.ones(kept.counts.accepted, dtype=bool)
-        parts = _write_parts("invoices", kept.spill.lines(every), encoder, files, settings)
+        size = part_size(len(every), MOST_PARTS, settings)
+        parts = _write_parts(invoices_kind(live.run), kept.spill.lines(every), encoder, files, bucket, size)
     dataset = Dataset(
         lines_read=kept.counts.read,
         lines_rejected=kept.counts.refused,
@@ -174,15 +180,20 @@ def _plant(spill: Spill, in_train: np.ndarray, seed: int) -> pa.Table:
 
 
 def _write_parts(
-    kind: str, lines: Iterable[pa.Table], encoder: Encoder, files: RunFiles, settings: EncodeSettings
+    kind: str, lines: Iterable[pa.Table], encoder: Encoder, files: RunFiles, bucket: str, size: int
 ) -> list[str]:
     """Writes the features and the lines of each part, in the same order, and returns the parts' names."""
     parts = []
-    for number, part in enumerate(cut(lines, settings.lines_per_part)):
+    for number, part in enumerate(cut(lines, size)):
         parts.append(part_name(kind, number))
-        store.put(settings.data_bucket, files.features(parts[-1]), features_csv(encoder, part), "text/csv")
-        datasets.write_part(part, settings.data_bucket, files.lines(parts[-1]))
+        store.put(bucket, files.features(parts[-1]), features_csv(encoder, part), "text/csv")
+        datasets.write_part(part, bucket, files.lines(parts[-1]))
     return parts
+
+
+def part_size(lines: int, most_parts: int, settings: EncodeSettings) -> int:
+    """Lines in a part: `lines_per_part`, or more where there would be more parts than that."""
+    return max(settings.lines_per_part, math.ceil(lines / most_parts))
 
 
 def split(count: int, seed: int) -> np.ndarray:

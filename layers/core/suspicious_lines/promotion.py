@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from suspicious_lines import parking, store
-from suspicious_lines.errors import AwsUnavailableError, ChampionChangedError, NoLiveModelError
+from suspicious_lines.errors import AwsUnavailableError, ChampionChangedError, NoLiveModelError, RunEndedError
 from suspicious_lines.hosting import can_score, delete_endpoint
 from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles
 from suspicious_lines.messages import LiveModel, ModelChange, ModelVersion, PromoteRequest, Refused, RefuseRequest
@@ -26,6 +26,7 @@ def promote_model(request: PromoteRequest, settings: PromoteSettings) -> LiveMod
 
     Raises:
         ChampionChangedError: the live model is another than the one that this run's was compared with.
+        RunEndedError: the run's endpoint is gone, because the run was reported as failed.
         AwsUnavailableError: other runs kept swapping the live model meanwhile.
     """
     bucket = settings.data_bucket
@@ -37,6 +38,8 @@ def promote_model(request: PromoteRequest, settings: PromoteSettings) -> LiveMod
         live_run = current.run if current else None
         if live_run != request.live_run:
             raise ChampionChangedError(f"{live_run or 'no model'} is live and not {request.live_run or 'none'}")
+        if not can_score(request.endpoint_name):
+            raise RunEndedError(f"{request.endpoint_name} is gone: the run was reported as failed; drop the file again")
         return _promoted(current, request, threshold, settings.models_kept)
 
     live = change_live_model(bucket, promoted)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from suspicious_lines import store
 from suspicious_lines.aws import client, found
 from suspicious_lines.costs import Cost, estimate
+from suspicious_lines.errors import AwsUnavailableError, RunEndedError
 from suspicious_lines.layout import RunFiles, resource_name
 from suspicious_lines.messages import ChosenThreshold, Decision, ReceiptRequest, Upload
 from suspicious_lines.settings import ReceiptSettings
@@ -44,7 +45,11 @@ class Receipt(BaseModel):
 
 
 def write_receipt(request: ReceiptRequest, settings: ReceiptSettings) -> Receipt:
-    """Writes the receipt of a run that succeeded: the last object of the run."""
+    """Writes the receipt of a run that succeeded, the last object of the run, or finds it written by an earlier try.
+
+    Raises:
+        RunEndedError: the run was reported as failed.
+    """
     timings = read_timings(request.execution_arn)
     receipt = Receipt(
         run=request.run,
@@ -62,8 +67,25 @@ def write_receipt(request: ReceiptRequest, settings: ReceiptSettings) -> Receipt
             settings.training_instance_type, settings.endpoint_memory_mb,
         ),
     )  # fmt: skip
-    store.put_json(settings.data_bucket, RunFiles(request.run).receipt, receipt.model_dump(mode="json"))
-    return receipt
+    body = store.json_text(receipt.model_dump(mode="json"))
+    if store.replace(settings.data_bucket, RunFiles(request.run).receipt, body, None):
+        return receipt
+    earlier = find_receipt(settings.data_bucket, request.run)
+    if earlier is None:
+        raise AwsUnavailableError(f"somebody else is writing the receipt of {request.run}")
+    refuse_ended(earlier)
+    return earlier
+
+
+def find_receipt(bucket: str, run: str) -> Receipt | None:
+    found = store.get_with_etag(bucket, RunFiles(run).receipt)
+    return Receipt.model_validate_json(found[0]) if found else None
+
+
+def refuse_ended(receipt: Receipt | None) -> None:
+    """Raises RunEndedError where this is the receipt of a run that was reported as failed."""
+    if receipt and receipt.status != "SUCCEEDED":
+        raise RunEndedError(f"run {receipt.run} was reported as {receipt.status}: drop the file again")
 
 
 def _model(request: ReceiptRequest) -> dict[str, str] | None:

@@ -1,6 +1,6 @@
 """The results of a run: every line with its score, the flagged ones explained, the metrics and the page."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date
 from typing import Any
 
 import pandas as pd
@@ -8,6 +8,7 @@ import pandas as pd
 from suspicious_lines import datasets, store
 from suspicious_lines.capturing import capture
 from suspicious_lines.encoder import Encoder
+from suspicious_lines.errors import RunEndedError
 from suspicious_lines.explain import explain
 from suspicious_lines.judging import Judgement, found_by, judge, judge_by
 from suspicious_lines.layout import RunFiles, captured_key
@@ -15,6 +16,7 @@ from suspicious_lines.lines import COLUMNS, FIELDS
 from suspicious_lines.measuring import measure, try_held_out, try_planted
 from suspicious_lines.messages import FlagRequest, Results, ThresholdRequest
 from suspicious_lines.quality import Metrics
+from suspicious_lines.receipts import find_receipt, refuse_ended
 from suspicious_lines.report import report_html
 from suspicious_lines.report_data import report_data
 from suspicious_lines.rules import Rules
@@ -69,7 +71,7 @@ def choose_threshold(request: ThresholdRequest, settings: ThresholdSettings) -> 
     judged = read_scored(bucket, files, parts["judged"]) if parts["judged"] else None
     judgement = judge(validation, encoder, rules, goal, judged)
     explained = _explained(judgement, encoder, rules, request.endpoint_name)
-    judgement, flagged = suppress(judgement, explained, suppressions, datetime.now(UTC).date())
+    judgement, flagged = suppress(judgement, explained, suppressions, request.started_at.astimezone(UTC).date())
     held_out = try_held_out(judgement.scored, goal)
     self_test = try_planted(judgement, planted, encoder, rules)
     metrics = measure(judgement, flagged, encoder, request.dataset, held_out, self_test)
@@ -82,6 +84,7 @@ def flag_lines(request: FlagRequest, settings: FlagSettings) -> Results:
 
     Raises as `choose_threshold` does, and
         ModelGoneError: the model was replaced and deleted meanwhile.
+        RunEndedError: the run was reported as failed meanwhile; nothing of it stays captured.
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
     rules = Rules.read(bucket)
@@ -90,12 +93,25 @@ def flag_lines(request: FlagRequest, settings: FlagSettings) -> Results:
     lines = read_scored(bucket, files, request.dataset.parts)
     judgement = judge_by(lines, model.encoder, rules, model.reference, request.model.threshold, model.chosen)
     explained = _explained(judgement, model.encoder, rules, request.model.endpoint_name)
-    judgement, flagged = suppress(judgement, explained, suppressions, datetime.now(UTC).date())
+    day = request.started_at.astimezone(UTC).date()
+    judgement, flagged = suppress(judgement, explained, suppressions, day)
     metrics = measure(judgement, flagged, model.encoder, request.dataset)
     report = report_data(request.run, request.upload.name, judgement.lines, flagged, metrics, model.past)
-    captured = capture(request, judgement, explained)
-    datasets.write_dataset(captured, bucket, captured_key(request.started_at.date(), request.run))
-    return _write(files, settings, judgement, flagged, metrics, report)
+    results = _write(files, settings, judgement, flagged, metrics, report)
+    _capture(request, bucket, day, capture(request, judgement, explained))
+    return results
+
+
+def _capture(request: FlagRequest, bucket: str, day: date, captured: pd.DataFrame) -> None:
+    """Adds the run's lines to the dataset of all runs, unless the run has failed: its lines count where they are
+    scored again. ReportFailure takes them away once its receipt is written, so that one of the two sees the other."""
+    key = captured_key(day, request.run)
+    datasets.write_dataset(captured, bucket, key)
+    try:
+        refuse_ended(find_receipt(bucket, request.run))
+    except RunEndedError:
+        store.delete(bucket, key)
+        raise
 
 
 def _write(

@@ -2,7 +2,7 @@
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 import pandas as pd
@@ -102,7 +102,7 @@ def learn_from_verdicts(request: LearnRequest, settings: LearnSettings) -> Lesso
         precision=Precision.of(flagged["is_error"].to_numpy(bool)) if live else None,
         **{name: by_group(flagged, column) for name, column in GROUPS.items()},
         recalibration=moved,
-        proposals=propose(judged, accepted, datetime.now(UTC).date()),
+        proposals=propose(judged, accepted, request.started_at.astimezone(UTC).date()),
     )
     if review.proposals:
         proposed = Suppressions(suppressions=[*accepted.suppressions, *review.proposals])

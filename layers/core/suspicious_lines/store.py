@@ -109,7 +109,11 @@ def link(bucket: str, key: str, seconds: int) -> str:
 
 
 def put_json(bucket: str, key: str, document: Any) -> None:
-    put(bucket, key, json.dumps(document, ensure_ascii=False, indent=2) + "\n", "application/json")
+    put(bucket, key, json_text(document), "application/json")
+
+
+def json_text(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
 
 def replace(bucket: str, key: str, body: str, etag: str | None) -> bool:

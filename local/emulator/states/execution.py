@@ -10,6 +10,8 @@ from typing import Any
 from ministack.core.responses import now_iso
 from ministack.services import stepfunctions as sfn
 
+# Of one execution's history: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+_MOST_EVENTS = 25_000
 _WAIT_SCALE = float(os.environ.get("SFN_WAIT_SCALE", "1"))  # tests shorten waits and retry intervals with it
 
 
@@ -26,11 +28,17 @@ class Execution:
         self.root = Scope(self, len(record["events"]))
 
     def add_event(self, kind: str, previous: int, details: dict[str, Any]) -> int:
-        """Append to the history and return the event's id. Raises Halted once the execution has ended."""
+        """Append to the history and return the event's id. Raises Halted once the execution has ended, which the last
+        event that a history has room for does."""
         with self.lock:
             if self.record["status"] != "RUNNING":
                 raise Halted
             number = len(self.record["events"]) + 1
+            if number == _MOST_EVENTS and not kind.startswith("Execution"):
+                cause = f"The execution reached the maximum number of history events ({_MOST_EVENTS})."
+                details = {"error": "States.Runtime", "cause": cause}
+                self.finish("FAILED", "ExecutionFailed", {"executionFailedEventDetails": details}, **details)
+                raise Halted
             event = {"id": number, "previousEventId": previous, "type": kind, "timestamp": now_iso(), **details}
             self.record["events"].append(event)
             return number

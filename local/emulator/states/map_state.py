@@ -12,7 +12,7 @@ from .execution import Halted, Scope
 from .paths import StateError, as_state_error, insert, resolve, select, template
 from .retry import attempts
 
-_INLINE_CONCURRENCY = 40  # what Step Functions grants an inline Map without MaxConcurrency
+_INLINE_CONCURRENCY = 40  # the most iterations of an inline Map that Step Functions runs at once
 
 
 def run(
@@ -71,7 +71,7 @@ class _Iterations:
 
     def run(self) -> list[Any]:
         self._scope.event("MapStateStarted", mapStateStartedEventDetails={"length": len(self._items)})
-        limit = _concurrency(self._state, self._chosen, self._ctx) or _INLINE_CONCURRENCY
+        limit = min(_concurrency(self._state, self._chosen, self._ctx) or _INLINE_CONCURRENCY, _INLINE_CONCURRENCY)
         workers = [
             threading.Thread(target=contextvars.copy_context().run, args=(self._work,), daemon=True)
             for _ in range(min(limit, len(self._items)))
