@@ -155,8 +155,7 @@ class Endpoints:
         """Copies made when the request is accepted: deleting the configuration or a model later changes nothing."""
         variants = []
         for request in config["ProductionVariants"]:
-            model = self._models.find(request["ModelName"])
-            container = (model.get("Containers") or [model.get("PrimaryContainer")])[0]
+            container = self._models.container(request["ModelName"])
             variants.append(Variant(request, container["Image"], container["ModelDataUrl"], round(time.time(), 3)))
         return variants
 

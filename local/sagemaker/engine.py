@@ -9,10 +9,12 @@ from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import ApiError
 from local.sagemaker.faults import Faults
 from local.sagemaker.models import EndpointConfigs, Models
+from local.sagemaker.processing import ProcessingJobs
 from local.sagemaker.runtime import Response, Runtime
 from local.sagemaker.store import Store
 from local.sagemaker.tags import Tags
 from local.sagemaker.training import TrainingJobs
+from local.sagemaker.transform import TransformJobs
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,6 +35,8 @@ class Engine:
         models = Models(self._store, region, ACCOUNT)
         configs = EndpointConfigs(models, region, ACCOUNT)
         endpoints = Endpoints(configs, models, self._store, self._faults, region, ACCOUNT)
+        transform = TransformJobs(models, self._store, self._faults, region, ACCOUNT)
+        processing = ProcessingJobs(self._store, self._faults, region, ACCOUNT)
         self._runtime = Runtime(endpoints, self._store, region, ACCOUNT)
         self._tags = Tags()
         self._operations: dict[str, Operation] = {
@@ -40,6 +44,14 @@ class Engine:
             "DescribeTrainingJob": training.describe,
             "StopTrainingJob": training.stop,
             "ListTrainingJobs": training.list_page,
+            "CreateTransformJob": transform.create,
+            "DescribeTransformJob": transform.describe,
+            "StopTransformJob": transform.stop,
+            "ListTransformJobs": transform.list_page,
+            "CreateProcessingJob": processing.create,
+            "DescribeProcessingJob": processing.describe,
+            "StopProcessingJob": processing.stop,
+            "ListProcessingJobs": processing.list_page,
             "CreateModel": models.create,
             "DescribeModel": models.describe,
             "DeleteModel": models.delete,

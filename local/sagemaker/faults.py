@@ -6,12 +6,12 @@ from typing import Any, get_type_hints
 
 from local.sagemaker.errors import ApiError, invalid
 
-RESOURCES = ("TrainingJob", "Endpoint")
+RESOURCES = ("TrainingJob", "TransformJob", "ProcessingJob", "Endpoint")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What fails (`target`: an operation's name, "TrainingJob" or "Endpoint"), how, and how many times in a row."""
+    """What fails (`target`: an operation's name or one of RESOURCES), how, and how many times in a row."""
 
     target: str
     error: str = "ThrottlingException"

@@ -1,10 +1,11 @@
-"""Which containers and instances the engine accepts: the Random Cut Forest image of the region, on CPUs."""
+"""Which images and instances the engine accepts: to train and serve, the Random Cut Forest of the region, on CPUs."""
 
 import re
 
 from local.sagemaker.errors import invalid
 
 RCF_IMAGE = re.compile(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/randomcutforest:1")
+PRIVATE_IMAGE = re.compile(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/[a-z0-9._/-]+[:@][\w.:-]+")
 GPU_INSTANCE = re.compile(r"ml\.(p\d|g\d|inf|trn)")
 
 
@@ -15,6 +16,13 @@ def require_rcf(image: str | None, region: str) -> None:
         raise invalid(f"The local engine serves the built-in image randomcutforest:1 only, not {image}.")
     if match[1] != region:
         raise invalid(f'ECR image "{image}" is invalid. The image must be in the region {region}.')
+
+
+def require_private_image(image: str, region: str) -> None:
+    """ApiError unless `image` is in a private ECR registry of `region`: SageMaker pulls from no other."""
+    match = PRIVATE_IMAGE.fullmatch(image)
+    if match is None or match[1] != region:
+        raise invalid(f'Invalid image URI "{image}": an image in a private ECR registry of {region} is needed.')
 
 
 def require_cpu(instance_type: str) -> None:

@@ -96,6 +96,11 @@ class Models:
         """CreateModel's input of a model. ApiError when there is none."""
         return self._shelf.get(name).request
 
+    def container(self, name: str) -> dict[str, Any]:
+        """The one container of a model. ApiError as `find`."""
+        model = self.find(name)
+        return (model.get("Containers") or [model.get("PrimaryContainer")])[0]
+
 
 class EndpointConfigs:
     """The four operations on endpoint configurations."""

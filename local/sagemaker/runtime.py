@@ -22,6 +22,7 @@ from local.sagemaker.store import Store
 SERVERLESS_PAYLOAD = 4 * 1024 * 1024
 INSTANCE_PAYLOAD: int = service("sagemaker-runtime").shape_for("BodyBlob").metadata["max"]
 INVOCATION_SECONDS = 60.0
+ACCEPTED = ("application/json", "application/jsonlines")
 
 READERS: dict[str, Callable[[bytes], np.ndarray]] = {
     "text/csv": tables.from_csv,
@@ -63,15 +64,15 @@ class Runtime:
             return self._answer(endpoint, variant, headers, body, limit)
 
     def _answer(self, endpoint: str, variant: Variant, headers: Message, body: bytes, limit: int) -> Response:
-        content_type = _media_type(headers.get("Content-Type"), "application/octet-stream")
-        accept = _media_type(headers.get("Accept"), "application/json")
+        content_type = media_type(headers.get("Content-Type"), "application/octet-stream")
+        accept = media_type(headers.get("Accept"), "application/json")
         if content_type not in READERS:
             raise self._model_error(
                 endpoint, 415, f"Content-type {content_type} not supported; supported: {', '.join(READERS)}"
             )
-        if accept not in ("application/json", "application/jsonlines"):
+        if accept not in ACCEPTED:
             raise self._model_error(endpoint, 406, f"Accept type {accept} not supported; supported: JSON, JSON Lines")
-        answer = _encode(self._score(endpoint, variant, READERS[content_type], body), accept)
+        answer = encode(self._score(endpoint, variant, READERS[content_type], body), accept)
         if len(answer) > limit:
             raise self._model_error(endpoint, 500, f"response of {len(answer)} bytes exceeds {limit} bytes")
         return Response(answer, accept, variant.name)
@@ -99,12 +100,14 @@ class Runtime:
         return model_error(endpoint, status, message, self._region, self._account)
 
 
-def _media_type(header: str | None, default: str) -> str:
-    media_type = (header or "").split(";")[0].strip().lower()
-    return default if media_type in ("", "*/*") else media_type
+def media_type(header: str | None, default: str) -> str:
+    """What stands in front of the parameters of a Content-Type or Accept."""
+    found = (header or "").split(";")[0].strip().lower()
+    return default if found in ("", "*/*") else found
 
 
-def _encode(scores: list[float], accept: str) -> bytes:
+def encode(scores: list[float], accept: str) -> bytes:
+    """The container's answer in one of the ACCEPTED types."""
     records = [{"score": score} for score in scores]
     if accept == "application/jsonlines":
         return "".join(json.dumps(record) + "\n" for record in records).encode()

@@ -2,9 +2,11 @@
 
 import threading
 from collections import OrderedDict
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 from krcf import RandomCutForest
 
@@ -49,6 +51,20 @@ class Store:
         except (BotoCoreError, ClientError) as error:
             raise DataError(str(error)) from error
 
+    def download(self, uri: str, path: Path) -> None:
+        bucket, key = _split(uri)
+        try:
+            self._s3.download_file(bucket, key, str(path))
+        except (BotoCoreError, ClientError) as error:
+            raise DataError(str(error)) from error
+
+    def upload(self, path: Path, uri: str) -> None:
+        bucket, key = _split(uri)
+        try:
+            self._s3.upload_file(str(path), bucket, key)
+        except (BotoCoreError, ClientError, S3UploadFailedError) as error:
+            raise DataError(str(error)) from error
+
     def exists(self, uri: str) -> bool:
         bucket, key = _split(uri)
         try:
@@ -74,6 +90,12 @@ class Store:
                 self._forests.clear()
             else:
                 self._forests.pop(uri, None)
+
+
+def relative_key(uri: str, prefix: str) -> str:
+    """What follows the prefix's folder in a URI found under it; of a prefix that is an object, the object's name."""
+    folder = prefix if prefix.endswith("/") or not uri.startswith(f"{prefix}/") else f"{prefix}/"
+    return uri.removeprefix(folder[: folder.rindex("/") + 1])
 
 
 def _split(uri: str) -> tuple[str, str]:
