@@ -14,4 +14,4 @@ def handler(request: ClaimRequest) -> Claim:
     claimed = claim(settings.claim_table, upload, request.run)
     if not claimed:
         logger.info("Another execution owns this upload", key=upload.key, version_id=upload.version_id)
-    return Claim(run=request.run, upload=upload, claimed=claimed)
+    return Claim(run=request.run, upload=upload, claimed=claimed, limits=settings.size_limits())

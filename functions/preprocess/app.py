@@ -1,5 +1,7 @@
 """Validates an upload's lines, fits the encoder, splits them and writes the run's parts."""
 
+from suspicious_lines import store
+from suspicious_lines.layout import RunFiles
 from suspicious_lines.messages import Dataset, PreprocessRequest
 from suspicious_lines.observability import count, entry_point
 from suspicious_lines.preprocessing import preprocess
@@ -11,5 +13,6 @@ settings = PreprocessSettings.from_environment()
 @entry_point(PreprocessRequest)
 def handler(request: PreprocessRequest) -> Dataset:
     dataset = preprocess(request, settings)
+    store.put_json(settings.data_bucket, RunFiles(request.run).parts, dataset.parts)
     count(LinesRead=dataset.lines_read, LinesRejected=dataset.lines_rejected)
     return dataset

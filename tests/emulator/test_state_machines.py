@@ -324,6 +324,29 @@ def test_a_distributed_map_runs_children_and_fails_above_its_tolerance(machine, 
     reader["Parameters"] = {"Bucket": bucket, "Key.$": "$.key"}
     state = {"Type": "Map", "ItemReader": reader, "ItemProcessor": inner, "MaxConcurrency": 2, "End": True}
     assert output(machine.run(one(state), {"key": "parts.json"})) == [{"n": 1}, {"n": 2}]
+    state["ResultSelector"] = {"two.$": "States.ArrayContains($[*].n, 2)", "three.$": "States.ArrayContains($[*].n, 3)"}
+    assert output(machine.run(one(state), {"key": "parts.json"})) == {"two": True, "three": False}
     inner["States"]["Act"] = machine.act({"do": "raise"})
     execution = machine.run(one(state | {"Catch": [ALL]}, Caught=CAUGHT), {"key": "parts.json"})
     assert output(execution)["error"]["Error"] == "States.ExceedToleratedFailureThreshold"
+
+
+def test_a_stop_ends_the_children_of_a_distributed_map(machine, eventually):
+    inner = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "W"}
+    inner["States"] = {"W": {"Type": "Wait", "Seconds": 600, "Next": "Act"}, "Act": machine.act({"n": 1})}
+    arn = machine.start(
+        one({"Type": "Map", "ItemsPath": "$.parts", "ItemProcessor": inner, "End": True}), {"parts": [1, 2]}
+    )
+
+    def children() -> list[str]:
+        runs = machine.sfn.list_map_runs(executionArn=arn)["mapRuns"]
+        return [
+            child["status"]
+            for run in runs
+            for child in machine.sfn.list_executions(mapRunArn=run["mapRunArn"])["executions"]
+        ]
+
+    eventually(lambda: children() == ["RUNNING", "RUNNING"])
+    machine.sfn.stop_execution(executionArn=arn, cause="wrong file")
+    assert machine.end(arn, 1)["status"] == "ABORTED"
+    eventually(lambda: children() == ["FAILED", "FAILED"])

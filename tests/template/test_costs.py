@@ -24,8 +24,8 @@ def test_functions_that_read_whole_files_can_be_limited_and_no_others(
 ) -> None:
     limited = {name for name, f in functions.items() if "ReservedConcurrentExecutions" in f}
     assert limited == {name for name, f in functions.items() if "DataLayer" in json.dumps(f.get("Layers", []))}
-    assert len(limited) == 10
-    assert "each of the ten functions" in template["Parameters"]["DataFunctionConcurrency"]["Description"]
+    assert len(limited) == 12
+    assert "each of the twelve functions" in template["Parameters"]["DataFunctionConcurrency"]["Description"]
     for name in limited:
         condition, value, otherwise = functions[name]["ReservedConcurrentExecutions"]["Fn::If"]
         assert value == {"Ref": "DataFunctionConcurrency"}, name
@@ -35,7 +35,8 @@ def test_functions_that_read_whole_files_can_be_limited_and_no_others(
     assert template["Parameters"]["DataFunctionConcurrency"]["Default"] == 0
 
 
-def test_training_is_stopped_within_hours(template: Template) -> None:
-    limit = template["Parameters"]["TrainingMaxRuntimeSeconds"]
-    assert limit["Default"] <= 3600
-    assert limit["MaxValue"] <= 3 * 3600
+def test_jobs_are_stopped_within_hours(template: Template) -> None:
+    for name in ("TrainingMaxRuntimeSeconds", "BatchMaxRuntimeSeconds"):
+        limit = template["Parameters"][name]
+        assert limit["Default"] <= 3600, name
+        assert limit["MaxValue"] <= 3 * 3600, name

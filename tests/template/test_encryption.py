@@ -36,8 +36,9 @@ USES = {
     r"sns:Publish": {("sns", "kms:GenerateDataKey"), ("sns", "kms:Decrypt")},
     r"sqs:SendMessage": {("sqs", "kms:GenerateDataKey"), ("sqs", "kms:Decrypt")},
 }
-# What SageMaker does with the key by itself, for the job's output and the volume of its instance.
+# What SageMaker does with the key by itself, for a job's output and the volume of its instance.
 TRAINING_USES = {("", "kms:Encrypt"), ("grant", "kms:CreateGrant")}
+JOB_ROLES = {"SageMakerRole": TRAINING_USES, "BatchRole": {("grant", "kms:CreateGrant")}}
 
 
 def as_list(value: Any) -> list[Any]:
@@ -163,9 +164,8 @@ def test_roles_use_the_key_for_what_they_read_and_write_and_for_nothing_else(tra
     data = json.dumps({"Ref": "DataLayer"})
     for name, role in of_type(translated, "AWS::IAM::Role").items():
         function = translated["Resources"].get(name.removesuffix("Role"), {}).get("Properties", {})
-        training = name == "SageMakerRole"
-        wanted = needed(role, large=training or data in json.dumps(function.get("Layers", [])))
-        assert granted(role) == wanted | (TRAINING_USES if training else set()), name
+        wanted = needed(role, large=name in JOB_ROLES or data in json.dumps(function.get("Layers", [])))
+        assert granted(role) == wanted | JOB_ROLES.get(name, set()), name
 
 
 def test_the_test_above_sees_every_kind_of_use(translated: Template) -> None:

@@ -16,6 +16,7 @@ DEPLOYED = {
     "AWS::IAM::Role": "arn:aws:iam::000000000000:role/suspicious-lines-role",
     "AWS::SNS::Topic": "arn:aws:sns:us-east-1:000000000000:suspicious-lines-topic",
     "AWS::SQS::Queue": "https://sqs.us-east-1.amazonaws.com/000000000000/suspicious-lines-queue",
+    "AWS::Serverless::LayerVersion": "arn:aws:lambda:us-east-1:000000000000:layer:suspicious-lines:1",
     "AWS::Serverless::StateMachine": "arn:aws:states:us-east-1:000000000000:stateMachine:suspicious-lines-train",
     "AWS::Serverless::Function": "arn:aws:lambda:us-east-1:000000000000:function:suspicious-lines-function",
 }
@@ -27,6 +28,9 @@ def deployed_value(value: Any, template: dict[str, Any]) -> str:
         return str(value)
     if "Fn::Sub" in value:
         return re.sub(r"\$\{AWS::(\w+)\}", lambda match: PSEUDO[match[1]], value["Fn::Sub"])
+    if "Fn::Join" in value:
+        separator, parts = value["Fn::Join"]
+        return separator.join(deployed_value(part, template) for part in parts)
     if value == {"Ref": "AWS::StackName"}:
         return "suspicious-lines"
     if "Fn::If" in value:  # the parameters at their defaults switch nothing on

@@ -138,6 +138,22 @@ def test_roles_are_passed_to_sagemaker_only(translated: dict[str, Any]) -> None:
             assert (translated["Resources"][role]["Type"], attribute) == ("AWS::IAM::Role", "Arn"), holder
 
 
+def test_only_the_function_that_ships_code_writes_what_jobs_run(translated: dict[str, Any]) -> None:
+    writers = {
+        holder.split("/")[0]
+        for holder, s in statements(translated)
+        if "s3:PutObject" in as_list(s["Action"])
+        and any(text_of(resource).endswith("/code/*") for resource in as_list(s["Resource"]))
+    }
+    assert writers == {"StartPreprocessingFunctionRole"}
+    policy = translated["Resources"]["DataBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    (denied,) = [s for s in policy if s["Sid"] == "NobodyElseShipsCode"]
+    assert (denied["Effect"], denied["Principal"], denied["Action"]) == ("Deny", "*", "s3:PutObject")
+    assert text_of(denied["Resource"]).endswith("/code/*")
+    role = {"Fn::GetAtt": ["StartPreprocessingFunctionRole", "Arn"]}
+    assert denied["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": role}}
+
+
 def test_managed_policies_are_the_listed_ones(translated: dict[str, Any]) -> None:
     for name, role in roles(translated).items():
         for arn in role.get("ManagedPolicyArns", []):

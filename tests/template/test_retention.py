@@ -46,7 +46,7 @@ def test_labels_are_kept_unless_somebody_says_otherwise(template: dict[str, Any]
 def test_no_rule_reaches_what_models_and_runs_need(rules: list[dict[str, Any]]) -> None:
     written = [rule["Fn::If"][1] if "Fn::If" in rule else rule for rule in rules]
     expiring = {rule.get("Prefix") for rule in written if "ExpirationInDays" in rule}
-    assert expiring == set().union(*EXPIRING.values()) | {"athena/"}
+    assert expiring == set().union(*EXPIRING.values()) | {"athena/", "code/"}
     assert len({rule["Id"] for rule in written}) == len(written)
 
 

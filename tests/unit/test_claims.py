@@ -101,7 +101,9 @@ def test_claims_expire(cloud):
 def test_the_handler_answers_a_duplicate_quietly(cloud, load_handler, context):
     handler = load_handler("claim_upload")
     detail = {"bucket": {"name": "b"}, "object": {"key": "incoming/x.csv", "etag": "e", "size": 3, "version-id": "v"}}
-    assert handler({"run": "run-1", "detail": detail}, context)["claimed"] is True
+    first = handler({"run": "run-1", "detail": detail}, context)
+    assert first["claimed"] is True
+    assert first["limits"] == {"distributed_above": 100_000_000, "batch_above": 400_000_000}
     answer = handler({"run": "run-2", "detail": detail}, context)
     assert answer["claimed"] is False
     assert answer["upload"]["version_id"] == "v"

@@ -1,10 +1,10 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from frames import BUCKET
-from suspicious_lines import failures, store
+from suspicious_lines import batch_jobs, failures, store
 from suspicious_lines.claims import claim
 from suspicious_lines.messages import FailureReport, Upload
 from suspicious_lines.receipts import Receipt, Timings
@@ -99,3 +99,38 @@ def test_a_former_model_that_is_kept_is_no_leftover_either(cloud, deleted, liste
     store.put_json(BUCKET, "models/current.json", {"run": "another", listed: [{"run": "run"}]})
     report()
     assert len(deleted) == cleaned
+
+
+def test_the_jobs_of_a_large_file_are_stopped_and_paid_for(cloud, deleted, monkeypatch):
+    stopped = []
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+
+    class SageMaker:
+        def describe_processing_job(self, ProcessingJobName):
+            times = {"ProcessingStartTime": at, "ProcessingEndTime": at + timedelta(seconds=3600)}
+            return {"ProcessingJobName": ProcessingJobName, "ProcessingJobStatus": "Completed", **times}
+
+        def describe_transform_job(self, TransformJobName):
+            status = {"TransformJobStatus": "InProgress", "TransformStartTime": at}
+            return {"TransformJobName": TransformJobName, **status}
+
+        def stop_transform_job(self, TransformJobName):
+            stopped.append(TransformJobName)
+
+    monkeypatch.setattr(batch_jobs, "client", lambda name: SageMaker())
+    store.put_json(BUCKET, "runs/run/preprocessing/request.json", {"job_name": "reads"})
+    store.put_json(BUCKET, "runs/run/transform.json", {"job_name": "scores"})
+    # The run's model may be live all the same.
+    store.put_json(BUCKET, "models/current.json", {"run": "run"})
+    report()
+    assert stopped == ["scores"]
+    receipt = Receipt.model_validate_json(store.get_bytes(BUCKET, "runs/run/receipt.json"))
+    assert receipt.deleted == ["transform job"]
+    assert receipt.estimated_cost.batch == pytest.approx(0.23)
+
+
+def test_a_job_that_was_noted_and_never_started_is_no_leftover(cloud, deleted):
+    store.put_json(BUCKET, "runs/run/preprocessing/request.json", {"job_name": "nobody"})
+    report()
+    receipt = Receipt.model_validate_json(store.get_bytes(BUCKET, "runs/run/receipt.json"))
+    assert receipt.deleted == ["endpoint"]

@@ -47,16 +47,23 @@ def test_cost_is_the_sum_of_its_parts_from_the_price_table():
         180,
         "ml.m5.large",
         2048,
+        90.0,
+        "ml.m5.xlarge",
     )
+    assert cost.batch == pytest.approx(90 / 3600 * 0.23)
     assert cost.training == pytest.approx(180 / 3600 * 0.115)
     assert cost.functions == pytest.approx(15 * 2 * 0.0000166667, rel=1e-3)
     assert cost.inference == pytest.approx(5 * 2 * 0.00002)
     assert cost.state_machine == pytest.approx(40 * 0.000025)
-    assert cost.total == pytest.approx(cost.training + cost.functions + cost.inference + cost.state_machine, abs=2e-6)
+    parts = cost.training + cost.batch + cost.functions + cost.inference + cost.state_machine
+    assert cost.total == pytest.approx(parts, abs=2e-6)
 
 
 def test_an_instance_without_a_price_is_not_guessed():
-    assert estimate({}, 0, 60, "ml.c6i.large", 2048).training is None
+    cost = estimate({}, 0, 60, "ml.c6i.large", 2048, 60.0, "ml.c6i.xlarge")
+    assert (cost.training, cost.batch, cost.total) == (None, None, 0)
+    # Where no job ran, there is none to price.
+    assert estimate({}, 0, 0, "ml.c6i.large", 2048, 0.0, "ml.c6i.xlarge").batch == 0
 
 
 @pytest.fixture

@@ -115,6 +115,18 @@ class Workflow:
             time.sleep(0.1)
         raise AssertionError(f"{run.name} has no receipt")
 
+    def entered(self, run: Run) -> list[str]:
+        """The names of the states that an execution entered, in order."""
+        pages = self.sfn.get_paginator("get_execution_history").paginate(executionArn=run.arn)
+        events = [event for page in pages for event in page["events"]]
+        return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
+
+    def function(self, name: str) -> str:
+        """The physical name of one of template.yaml's functions."""
+        return self.cloud.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId=name)[
+            "StackResourceDetail"
+        ]["PhysicalResourceId"]
+
     def keys(self, run: Run) -> set[str]:
         prefix = f"runs/{run.name}/"
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
@@ -138,8 +150,12 @@ class Workflow:
             },
             "models": {found["ModelName"] for found in self.sagemaker.list_models()["Models"]},
             "jobs": {
-                found["TrainingJobName"]
-                for found in self.sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
+                found[f"{kind}JobName"]
+                for kind in ("Training", "Processing", "Transform")
+                for status in ("InProgress", "Stopping")
+                for found in getattr(self.sagemaker, f"list_{kind.lower()}_jobs")(StatusEquals=status)[
+                    f"{kind}JobSummaries"
+                ]
             },
         }
 

@@ -16,9 +16,13 @@ ROOT = Path(__file__).parents[2]
 IN_ORDER = [
     "claim_upload",
     "preprocess",
+    "start_preprocessing",
+    "finish_preprocessing",
     "start_training",
     "deploy_endpoint",
     "score_lines",
+    "start_transform",
+    "finish_transform",
     "choose_threshold",
     "notify_reviewers",
     "encode_for_champion",
@@ -73,7 +77,7 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, no_model,
             changes["dataset"] = dataset
         if function == "flag_lines":
             changes |= new
-        if function in {"encode_for_champion", "compare_models"}:
+        if function in {"encode_for_champion", "compare_models", "finish_transform"}:
             changes["parts"] = dataset["parts"]
         if function in {"compare_models", "promote_model"}:
             changes |= {"contest": contest, "live_run": earlier.name}
@@ -93,6 +97,10 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, no_model,
             answer = invoke(function, **changes, **({"part": part} if part else {}))
         if function == "preprocess":
             dataset = answer
+        if function == "finish_preprocessing":
+            assert answer["dataset"] == dataset
+        if function == "finish_transform":
+            assert answer["lines"] == 300 + 200  # validation lines and planted ones
         if function == "encode_lines":
             new = answer
             for part in new["dataset"]["parts"]:
@@ -110,7 +118,11 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, no_model,
         if function == "park_upload":
             assert answer == {"parked": False}
         if function == "start_training":
-            _until(partial(_job_is_done, workflow, answer["job_name"]))
+            _until(partial(_job_is_done, workflow, "Training", answer["job_name"]))
+        if function == "start_preprocessing":
+            _until(partial(_job_is_done, workflow, "Processing", answer["job_name"]))
+        if function == "start_transform":
+            _until(partial(_job_is_done, workflow, "Transform", answer["job_name"]))
         if function == "deploy_endpoint":
             _until(partial(_endpoint_is_ready, workflow, answer["endpoint_name"]))
         if function == "write_receipt":
@@ -133,8 +145,9 @@ def _drop_verdicts(workflow) -> None:
     workflow.s3.put_object(Bucket=workflow.bucket, Key="verdicts/verdicts-example.csv", Body=body)
 
 
-def _job_is_done(workflow, name: str) -> bool:
-    return workflow.sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Completed"
+def _job_is_done(workflow, kind: str, name: str) -> bool:
+    describe = getattr(workflow.sagemaker, f"describe_{kind.lower()}_job")
+    return describe(**{f"{kind}JobName": name})[f"{kind}JobStatus"] == "Completed"
 
 
 def _endpoint_is_ready(workflow, name: str) -> bool:

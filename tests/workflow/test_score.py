@@ -14,6 +14,7 @@ from suspicious_lines.receipts import Receipt
 CONTRACT = {
     "receipt.json",
     "rejected.csv",
+    "parts.json",
     "results/scored_lines.parquet",
     "results/suspicious_lines.csv",
     "results/metrics.json",

@@ -38,6 +38,7 @@ def encode_for_champion(request: ChampionRequest, settings: BucketSettings) -> C
     for part in parts:
         lines = datasets.read_part(bucket, files.lines(part), [*CATEGORIES, "minutes", "fee", "total"]).to_pandas()
         store.put(bucket, files.features(part), features_csv(encoder, lines), "text/csv")
+    store.put_json(bucket, files.champion_parts, parts)
     champion = ModelInUse.model_validate(live.model_dump(include=set(ModelInUse.model_fields)))
     return Contest(live_run=live.run, champion=champion, parts=parts, note=None)
 

@@ -8,15 +8,16 @@ from typing import Any
 from pydantic import BaseModel
 
 # States that wait or poll; all the others run a function.
-_NO_FUNCTION = ("WaitFor", "Describe", "Is", "ScoreParts", "ScoreChampionParts")
+_NO_FUNCTION = ("WaitFor", "Describe", "Is", "How", "ScoreParts", "ScoreChampionParts")
 _SCORING = ("ScoreLines", "ScoreChampionLines")
 _LAMBDA_GB = 2.0
 
 
 class Cost(BaseModel):
     """An estimate: Lambda as if every function had 2 GB for the whole of its state (an upper bound), inference for the
-    time of its calls; storage, requests and e-mail (below a cent a run) left out. `training` is null where the price
-    table does not know the instance type."""
+    time of its calls. Left out: storage, requests and e-mail (below a cent a run), and the calls and transitions in the
+    executions of a Distributed Map. `batch`: the processing and transform jobs of a large file. It and `training` are
+    null where the price table does not know the instance type."""
 
     currency: str
     region: str
@@ -24,6 +25,7 @@ class Cost(BaseModel):
     functions: float
     state_machine: float
     training: float | None
+    batch: float | None
     inference: float
     total: float
 
@@ -34,24 +36,39 @@ def _prices() -> dict[str, Any]:
 
 
 def estimate(
-    states: dict[str, float], transitions: int, training_seconds: int, instance_type: str, endpoint_memory_mb: int
+    states: dict[str, float],
+    transitions: int,
+    training_seconds: int,
+    instance_type: str,
+    endpoint_memory_mb: int,
+    batch_seconds: float,
+    batch_instance_type: str,
 ) -> Cost:
-    """`states`: seconds by state; `training_seconds`: billable."""
+    """`states`: seconds by state; `training_seconds` and `batch_seconds`: billable, of SageMaker's jobs."""
     prices = _prices()
     in_functions = sum(seconds for name, seconds in states.items() if not name.startswith(_NO_FUNCTION))
-    hourly = prices["training_hour"].get(instance_type)
+    training = _job(training_seconds, instance_type)
+    batch = _job(batch_seconds, batch_instance_type)
     parts = {
         "functions": in_functions * _LAMBDA_GB * prices["lambda_gb_second"],
         "state_machine": transitions * prices["step_functions_transition"],
         "inference": sum(states.get(name, 0.0) for name in _SCORING)
         * endpoint_memory_mb / 1024 * prices["serverless_inference_gb_second"],
     }  # fmt: skip
-    training = None if hourly is None else training_seconds / 3600 * hourly
     return Cost(
         currency=prices["currency"],
         region=prices["region"],
         as_of=prices["as_of"],
         training=None if training is None else round(training, 6),
-        total=round(sum(parts.values()) + (training or 0), 6),
+        batch=None if batch is None else round(batch, 6),
+        total=round(sum(parts.values()) + (training or 0) + (batch or 0), 6),
         **{name: round(cost, 6) for name, cost in parts.items()},
     )
+
+
+def _job(seconds: float, instance_type: str) -> float | None:
+    """SageMaker bills training, processing and transform jobs alike, by the instance's time."""
+    if not seconds:
+        return 0.0
+    hourly = _prices()["training_hour"].get(instance_type)
+    return None if hourly is None else seconds / 3600 * hourly

@@ -15,6 +15,13 @@ class InvalidUploadError(Exception):
         where = f"{plain_text(key)}, line {line}" + (f", column {column}" if column else "")
         super().__init__(f"{where}: {reason}. {remedy}")
 
+    @classmethod
+    def told(cls, message: str) -> "InvalidUploadError":
+        """One that was raised elsewhere, from its message."""
+        error = cls.__new__(cls)
+        Exception.__init__(error, message)
+        return error
+
 
 class SettingsError(Exception):
     """A variable of the function's environment is missing or out of range: the deployment is at fault."""
@@ -46,6 +53,14 @@ class RunEndedError(Exception):
 
 class ChampionChangedError(Exception):
     """Another model went live since this run compared its own with the live one. The comparison is made again."""
+
+
+class PreprocessingFailedError(Exception):
+    """The processing job that reads a large file failed or was stopped, and not for the file's fault."""
+
+
+class TransformFailedError(Exception):
+    """The transform job that scores a large file's lines failed or was stopped."""
 
 
 class NoFormerModelError(Exception):

@@ -6,6 +6,7 @@ from datetime import UTC
 
 from suspicious_lines import claims, store
 from suspicious_lines.aws import client, found
+from suspicious_lines.batch_jobs import batch_seconds, stop_jobs
 from suspicious_lines.costs import estimate
 from suspicious_lines.hosting import delete_endpoint, settle
 from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles, captured_key, resource_name
@@ -36,7 +37,9 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
     live = store.get_with_etag(bucket, LIVE_MODEL_KEY)
     models = json.loads(live[0]) if live else {}
     needed = [models.get("run"), *(former["run"] for former in models.get("former", []))]
-    deleted = [] if report.run in needed else _clean_up(name)
+    deleted = stop_jobs(bucket, report.run)
+    if report.run not in needed:
+        deleted += _clean_up(name)
     # A file that cannot be used stays claimed: another delivery of it would only be refused once more.
     if upload and error != _UPLOAD_AT_FAULT:
         claims.release(settings.claim_table, upload, report.run)
@@ -63,8 +66,8 @@ def _report(
         input=upload,
         timings=timings,
         estimated_cost=estimate(
-            timings.states, timings.transitions, training_seconds(name),
-            settings.training_instance_type, settings.endpoint_memory_mb,
+            timings.states, timings.transitions, training_seconds(name), settings.training_instance_type,
+            settings.endpoint_memory_mb, batch_seconds(bucket, report.run), settings.batch_instance_type,
         ),
         error=error,
         cause=cause,

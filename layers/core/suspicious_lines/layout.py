@@ -53,6 +53,33 @@ class RunFiles:
     def test_features(self) -> str:
         return f"{self.prefix}/features/test/"
 
+    @property
+    def preprocessing_job(self) -> str:
+        """What the processing job of a large file is asked; its answer is beside it."""
+        return f"{self.prefix}/preprocessing/request.json"
+
+    @property
+    def preprocessing_answer(self) -> str:
+        return f"{self.prefix}/preprocessing/answer.json"
+
+    @property
+    def transform_job(self) -> str:
+        """Which transform job scores the lines of a large file."""
+        return f"{self.prefix}/transform.json"
+
+    def transformed(self, job_name: str) -> str:
+        """The folder that a transform job writes its answers to."""
+        return f"{self.prefix}/transformed/{job_name}/"
+
+    @property
+    def parts(self) -> str:
+        """The names of all the parts that the run's model scores, for a Distributed Map to read."""
+        return f"{self.prefix}/parts.json"
+
+    @property
+    def champion_parts(self) -> str:
+        return f"{self.prefix}/champion-parts.json"
+
     def features(self, part: str) -> str:
         return f"{self.prefix}/features/{part}.csv"
 
@@ -111,14 +138,15 @@ def ground_truth_key(at: datetime, run: str) -> str:
     return f"ground-truth/{at.astimezone(UTC):%Y/%m/%d/%H}/{run}.jsonl"
 
 
-def resource_name(prefix: str, run: str) -> str:
-    """The name of a run's training job, model, endpoint configuration and endpoint.
+def resource_name(prefix: str, run: str, attempt: str = "") -> str:
+    """The name of a run's training job, model, endpoint configuration and endpoint, and of its processing and transform
+    jobs, where `attempt` is what differs when the run begins again with another model.
 
     Derived, so that a retry finds what it made before and a clean-up finds it without a note. Execution names have up
     to 80 characters and `_`; SageMaker's have 63 and no `_`: hence the readable start of the run and a digest of it.
     """
     start = re.sub(r"[^a-zA-Z0-9]", "", run)[:8].lower()
-    return f"{prefix}-{start}-{hashlib.sha256(run.encode()).hexdigest()[:12]}"
+    return f"{prefix}-{start}-{hashlib.sha256((run + attempt).encode()).hexdigest()[:12]}"
 
 
 def is_resource_name(prefix: str, name: str) -> bool:

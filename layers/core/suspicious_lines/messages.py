@@ -64,10 +64,18 @@ class ClaimRequest(Message):
     detail: dict[str, Any]
 
 
+class SizeLimits(Message):
+    """Sizes of an upload in bytes above which a run goes another way: see docs/large-files.md."""
+
+    distributed_above: int
+    batch_above: int
+
+
 class Claim(Message):
     run: str = Run
     upload: Upload
     claimed: bool
+    limits: SizeLimits
 
 
 class PreprocessRequest(Message):
@@ -123,6 +131,58 @@ class Parked(Message):
     """`parked` is false where a model went live meanwhile, so that the upload can be scored after all."""
 
     parked: bool
+
+
+class PreprocessingRequest(Message):
+    """What a processing job does for a large file: what the function of the same name does for others. `gone`: see
+    EncodeRequest."""
+
+    run: str = Run
+    upload: Upload
+    work: Literal["preprocess", "encode_lines"]
+    gone: str
+
+
+class BatchJob(Message):
+    """A processing or transform job."""
+
+    job_name: str
+    poll_seconds: int
+
+
+class FinishPreprocessingRequest(Message):
+    run: str = Run
+    job_name: str
+
+
+class Preprocessed(Message):
+    """`model` and its age: of new lines, as in Encoded."""
+
+    dataset: Dataset
+    model: ModelInUse | None = None
+    model_age_days: float | None = None
+
+
+class TransformRequest(Message):
+    """`model_name`: of SageMaker's model, which has the endpoint's name; `kind`: the parts that the job scores."""
+
+    run: str = Run
+    model_name: str
+    kind: Literal["validation", "invoices"]
+
+
+class FinishTransformRequest(Message):
+    """`parts`: all of the run; those of another kind than the job's are scored by the endpoint."""
+
+    run: str = Run
+    job_name: str
+    kind: Literal["validation", "invoices"]
+    parts: list[str]
+    endpoint_name: str
+
+
+class Transformed(Message):
+    lines: int
 
 
 class TrainingRequest(Message):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from suspicious_lines import store
 from suspicious_lines.aws import client, found
+from suspicious_lines.batch_jobs import batch_seconds
 from suspicious_lines.costs import Cost, estimate
 from suspicious_lines.errors import AwsUnavailableError, RunEndedError
 from suspicious_lines.layout import RunFiles, resource_name
@@ -65,6 +66,7 @@ def write_receipt(request: ReceiptRequest, settings: ReceiptSettings) -> Receipt
         estimated_cost=estimate(
             timings.states, timings.transitions, training_seconds(resource_name(settings.resource_prefix, request.run)),
             settings.training_instance_type, settings.endpoint_memory_mb,
+            batch_seconds(settings.data_bucket, request.run), settings.batch_instance_type,
         ),
     )  # fmt: skip
     body = store.json_text(receipt.model_dump(mode="json"))

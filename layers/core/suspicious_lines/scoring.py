@@ -33,11 +33,20 @@ def score_part(request: ScoreRequest, settings: BucketSettings) -> Scored:
     files, bucket = RunFiles(request.run), settings.data_bucket
     features = store.get_bytes(bucket, files.features(request.part))
     scores = score_features(features, sender(request.endpoint_name))
-    lines = datasets.read_part(bucket, files.lines(request.part), columns=["line"])["line"]
-    if len(lines) != len(scores):
-        raise ModelResponseError(f"{request.part} has {len(lines)} lines and {len(scores)} scores")
-    datasets.write_part(pa.table({"line": lines, "score": pa.array(scores)}), bucket, files.scores(request.part))
+    write_scores(bucket, files, request.part, scores)
     return Scored(part=request.part, lines=len(scores))
+
+
+def write_scores(bucket: str, files: RunFiles, part: str, scores: list[float]) -> None:
+    """Writes `line` and `score` of a part, whose lines are in the order of `scores`.
+
+    Raises:
+        ModelResponseError: the counts differ.
+    """
+    lines = datasets.read_part(bucket, files.lines(part), columns=["line"])["line"]
+    if len(lines) != len(scores):
+        raise ModelResponseError(f"{part} has {len(lines)} lines and {len(scores)} scores")
+    datasets.write_part(pa.table({"line": lines, "score": pa.array(scores)}), bucket, files.scores(part))
 
 
 def score_features(features: bytes, send: Send) -> list[float]:

@@ -6,10 +6,15 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from suspicious_lines.errors import SettingsError
-from suspicious_lines.messages import BUDGET_PATTERN, Strategy
+from suspicious_lines.messages import BUDGET_PATTERN, SizeLimits, Strategy
 
 # SageMaker's names end at 63 characters; prefix + run's part (22) must fit.
 ResourcePrefix = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,39}$")]
+
+
+# Of the network for SageMaker's jobs; empty, in no network of ours.
+SUBNET_IDS = Field(pattern=r"^$|^subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*$")
+GROUP_ID = Field(pattern=r"^$|^sg-[0-9a-f]+$")
 
 
 class Settings(BaseModel):
@@ -36,8 +41,19 @@ class BucketSettings(Settings):
     data_bucket: str = Field(min_length=3)
 
 
-class ClaimSettings(Settings):
+class ClaimTableSettings(Settings):
     claim_table: str = Field(min_length=3)
+
+
+class ClaimSettings(ClaimTableSettings):
+    distributed_above_mb: float = Field(ge=0)
+    batch_above_mb: float = Field(ge=0)
+
+    def size_limits(self) -> SizeLimits:
+        return SizeLimits(
+            distributed_above=round(self.distributed_above_mb * 1_000_000),
+            batch_above=round(self.batch_above_mb * 1_000_000),
+        )
 
 
 class EncodeSettings(BucketSettings):
@@ -59,10 +75,8 @@ class TrainingSettings(SageMakerSettings, BucketSettings):
     training_instance_type: str
     training_max_runtime_seconds: int = Field(ge=60, le=10_800)
     data_key_arn: str = Field(pattern=r"^arn:aws[a-z-]*:kms:.+$")
-    training_subnet_ids: str = Field(
-        pattern=r"^$|^subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*$"
-    )  # empty, in no network of ours
-    training_group_id: str = Field(pattern=r"^$|^sg-[0-9a-f]+$")
+    training_subnet_ids: str = SUBNET_IDS
+    training_group_id: str = GROUP_ID
     num_trees: int = Field(ge=50, le=1000)
     num_samples_per_tree: int = Field(ge=1, le=2048)
 
@@ -70,6 +84,24 @@ class TrainingSettings(SageMakerSettings, BucketSettings):
 class HostingSettings(SageMakerSettings):
     endpoint_memory_mb: int = Field(ge=1024, le=6144, multiple_of=1024)
     endpoint_max_concurrency: int = Field(ge=1, le=200)
+
+
+class BatchSettings(BucketSettings):
+    resource_prefix: ResourcePrefix
+    batch_instance_type: str
+    data_key_arn: str = Field(pattern=r"^arn:aws[a-z-]*:kms:.+$")
+    poll_seconds: int = Field(ge=1, le=300)
+
+
+class StartPreprocessingSettings(BatchSettings, PreprocessSettings):
+    """`layers`: the versions of this function's layers, separated by commas; the job runs what they hold."""
+
+    training_subnet_ids: str = SUBNET_IDS
+    training_group_id: str = GROUP_ID
+    batch_role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
+    batch_max_runtime_seconds: int = Field(ge=60, le=10_800)
+    layers: str = Field(pattern=r"^arn:aws[a-z-]*:lambda:.+$")
+    aws_region: str
 
 
 class FlagSettings(BucketSettings):
@@ -116,7 +148,7 @@ class PromoteSettings(BucketSettings):
     score_state_machine_arn: str = Field(pattern=r"^arn:aws[a-z-]*:states:.+$")
 
 
-class ParkSettings(BucketSettings, ClaimSettings):
+class ParkSettings(BucketSettings, ClaimTableSettings):
     operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
 
 
@@ -131,11 +163,12 @@ class DriftMailSettings(BucketSettings):
 
 class ReceiptSettings(BucketSettings):
     resource_prefix: ResourcePrefix
+    batch_instance_type: str
     training_instance_type: str
     endpoint_memory_mb: int = Field(ge=1024, le=6144)
 
 
-class FailureSettings(ReceiptSettings, ClaimSettings):
+class FailureSettings(ReceiptSettings, ClaimTableSettings):
     reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
     operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
 

@@ -12,7 +12,7 @@ from suspicious_lines.aws import client, error_code, found
 from suspicious_lines.errors import SettingsError
 from suspicious_lines.layout import RunFiles, resource_name
 from suspicious_lines.messages import Training, TrainingRequest
-from suspicious_lines.settings import TrainingSettings
+from suspicious_lines.settings import StartPreprocessingSettings, TrainingSettings
 
 CSV_WITHOUT_LABEL = "text/csv;label_size=0"
 CSV_WITH_LABEL = "text/csv;label_size=1"
@@ -70,19 +70,18 @@ def training_job(request: TrainingRequest, settings: TrainingSettings) -> dict[s
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": settings.training_max_runtime_seconds},
         "Tags": [{"Key": "suspicious-lines:run", "Value": request.run}],
-        **_network(settings),
+        **({"VpcConfig": network, "EnableNetworkIsolation": True} if (network := vpc_config(settings)) else {}),
     }
 
 
-def _network(settings: TrainingSettings) -> dict[str, Any]:
-    """SageMaker reads and writes S3 through our network, and the container itself has none.
+def vpc_config(settings: TrainingSettings | StartPreprocessingSettings) -> dict[str, list[str]] | None:
+    """Our network for a job, where there is one. A training container is isolated in it: SageMaker reads and writes S3.
 
     One instance has no traffic between containers that could be encrypted.
     """
     if not settings.training_subnet_ids:
-        return {}
-    subnets, groups = settings.training_subnet_ids.split(","), [settings.training_group_id]
-    return {"VpcConfig": {"Subnets": subnets, "SecurityGroupIds": groups}, "EnableNetworkIsolation": True}
+        return None
+    return {"Subnets": settings.training_subnet_ids.split(","), "SecurityGroupIds": [settings.training_group_id]}
 
 
 def _channel(name: str, content_type: str, uri: str, distribution: str) -> dict[str, Any]:

@@ -71,10 +71,14 @@ class Scope:
 
     def child(self) -> "Scope":
         scope = Scope(self.execution, self.last_event)
+        self.adopt(scope)
+        return scope
+
+    def adopt(self, scope: "Scope") -> None:
+        """Halt `scope`, perhaps of another execution, with this one."""
         with self.execution.lock:
             scope._halted = self._halted
             self._children.append(scope)
-        return scope
 
     def halt(self) -> None:
         """Raise Halted in whatever waits in this scope or in one below it."""

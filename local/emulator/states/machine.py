@@ -90,8 +90,11 @@ def stop_execution(stock: Callable[[dict], tuple], data: dict[str, Any]) -> tupl
 
 
 def run_sub_machine(states: dict, start_at: str, data: Any, record: dict[str, Any], ctx: dict[str, Any]) -> Any:
-    """One child execution of a Distributed Map, whose bookkeeping is ministack's."""
-    return run_states(states, start_at, data, Execution(record).root, ctx)
+    """One child execution of a Distributed Map, whose bookkeeping is ministack's; it is stopped with its parent."""
+    child = Execution(record).root
+    if parent := _running.get(ctx["Execution"]["Id"]):
+        parent.root.adopt(child)
+    return run_states(states, start_at, data, child, ctx)
 
 
 def run_states(states: dict[str, Any], start_at: str, data: Any, scope: Scope, ctx: dict[str, Any]) -> Any:

@@ -1,0 +1,13 @@
+"""Starts the processing job that reads a large file."""
+
+from suspicious_lines.batch_preprocessing import start_preprocessing
+from suspicious_lines.messages import BatchJob, PreprocessingRequest
+from suspicious_lines.observability import entry_point
+from suspicious_lines.settings import StartPreprocessingSettings
+
+settings = StartPreprocessingSettings.from_environment()
+
+
+@entry_point(PreprocessingRequest)
+def handler(request: PreprocessingRequest) -> BatchJob:
+    return start_preprocessing(request, settings)

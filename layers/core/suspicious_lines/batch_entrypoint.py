@@ -1,0 +1,67 @@
+"""What a processing job runs: `python3 -m suspicious_lines.batch_entrypoint RUN MESSAGE CODE.zip`.
+
+It is imported from the archive as it is, and unpacks it for the compiled modules, which Python imports from files only.
+How it failed is written to MESSAGE, which SageMaker shows as the job's ExitMessage.
+"""
+
+import json
+import sys
+import tempfile
+import traceback
+import zipfile
+from pathlib import Path
+
+LONGEST_MESSAGE = 800  # characters, so that SageMaker's 1 KB hold it whole
+
+
+def main(run: str, message: Path, code: str) -> int:
+    """The exit code."""
+    with tempfile.TemporaryDirectory() as packages:
+        with zipfile.ZipFile(code) as archive:
+            archive.extractall(packages)
+        sys.path.insert(0, packages)
+        try:
+            _work(run)
+        except Exception as error:
+            _tell(error, message)
+            return 1
+    return 0
+
+
+def _work(run: str) -> None:
+    from suspicious_lines import preprocessing, store
+    from suspicious_lines.layout import RunFiles
+    from suspicious_lines.messages import EncodeRequest, Preprocessed, PreprocessingRequest, PreprocessRequest
+    from suspicious_lines.settings import PreprocessSettings
+
+    settings, files = PreprocessSettings.from_environment(), RunFiles(run)
+    bucket = settings.data_bucket
+    request = PreprocessingRequest.model_validate(store.get_json(bucket, files.preprocessing_job))
+    if request.work == "preprocess":
+        dataset = preprocessing.preprocess(PreprocessRequest(run=run, upload=request.upload), settings)
+        answer = Preprocessed(dataset=dataset)
+    else:
+        encoded = preprocessing.encode_lines(EncodeRequest(run=run, upload=request.upload, gone=request.gone), settings)
+        answer = Preprocessed.model_validate(encoded.model_dump())
+    store.put_json(bucket, files.parts, answer.dataset.parts)
+    store.put_json(bucket, files.preprocessing_answer, answer.model_dump(mode="json"))
+
+
+def _tell(error: Exception, message: Path) -> None:
+    """Only what is ours is told in words: another message may quote a line, and SageMaker keeps it readable."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from suspicious_lines.aws import translate
+
+    if isinstance(error, ClientError | BotoCoreError):
+        error = translate(error)
+    ours = type(error).__module__ == "suspicious_lines.errors"
+    told = {"errorType": type(error).__name__, "errorMessage": str(error)[:LONGEST_MESSAGE] if ours else ""}
+    message.parent.mkdir(parents=True, exist_ok=True)
+    message.write_text(json.dumps(told, ensure_ascii=False))
+    # The places and no message, for the same reason.
+    print("".join(traceback.format_tb(error.__traceback__)), type(error).__name__, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))

@@ -1,0 +1,118 @@
+"""The job itself, run in this process on moto's S3, and what is made of its end."""
+
+import json
+import zipfile
+
+import pytest
+
+from frames import BUCKET, lines_frame
+from suspicious_lines import batch_entrypoint, batch_preprocessing, store
+from suspicious_lines.errors import AwsRefusedError, InvalidUploadError, PreprocessingFailedError, SettingsError
+from suspicious_lines.lines import COLUMNS, FIELDS
+from suspicious_lines.messages import FinishPreprocessingRequest, Upload
+from suspicious_lines.settings import BucketSettings
+
+
+@pytest.fixture
+def asked(cloud):
+    """Drops a file and notes what the job is to do with it."""
+
+    def ask(body: bytes, work: str = "preprocess") -> None:
+        version = cloud.s3.put_object(Bucket=BUCKET, Key="incoming/x.csv", Body=body)["VersionId"]
+        upload = Upload(bucket=BUCKET, key="incoming/x.csv", etag="e", size=len(body), version_id=version)
+        note = {"run": "run", "upload": upload.model_dump(), "work": work, "gone": "", "job_name": "job"}
+        store.put_json(BUCKET, "runs/run/preprocessing/request.json", note)
+
+    return ask
+
+
+@pytest.fixture
+def run_job(tmp_path):
+    """Exit code and ExitMessage of the job."""
+    code = tmp_path / "code.zip"
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("README", "")
+
+    def run() -> tuple[int, str]:
+        message = tmp_path / "output" / "message"
+        ended_as = batch_entrypoint.main("run", message, str(code))
+        return ended_as, message.read_text() if message.exists() else ""
+
+    return run
+
+
+def ended(monkeypatch, **job):
+    class SageMaker:
+        def describe_processing_job(self, ProcessingJobName):
+            return {"ProcessingJobName": ProcessingJobName} | job
+
+    monkeypatch.setattr(batch_preprocessing, "client", lambda name: SageMaker())
+
+
+def test_the_job_answers_as_the_function_does(cloud, asked, run_job, load_handler, context, monkeypatch):
+    frame = lines_frame(200)
+    asked(frame[list(FIELDS.values())].set_axis(COLUMNS, axis=1).to_csv(index=False).encode())
+    assert run_job() == (0, "")
+    ended(monkeypatch, ProcessingJobStatus="Completed")
+    answer = load_handler("finish_preprocessing")({"run": "run", "job_name": "job"}, context)
+    upload = store.get_json(BUCKET, "runs/run/preprocessing/request.json")["upload"]
+    assert answer["dataset"] == load_handler("preprocess")({"run": "other", "upload": upload}, context)
+    assert (answer["model"], answer["model_age_days"]) == (None, None)
+    assert store.get_json(BUCKET, "runs/run/parts.json") == answer["dataset"]["parts"]
+
+
+def test_a_bad_file_is_told_in_words(asked, run_job, monkeypatch):
+    asked(b"\x89PNG\r\n\x1a\n" + bytes(200))
+    code, message = run_job()
+    assert code == 1
+    told = "incoming/x.csv, line 1: the file is a PNG picture"
+    assert json.loads(message)["errorMessage"].startswith(told)
+    ended(monkeypatch, ProcessingJobStatus="Failed", ExitMessage=message)
+    with pytest.raises(InvalidUploadError, match=told):
+        finish()
+
+
+def test_what_is_not_ours_is_told_by_its_name_only(asked, run_job, monkeypatch):
+    def broken(*_):
+        raise ValueError("Specimen LLP")
+
+    asked(b"")
+    monkeypatch.setattr("suspicious_lines.preprocessing.preprocess", broken)
+    assert json.loads(run_job()[1]) == {"errorType": "ValueError", "errorMessage": ""}
+
+
+def test_a_call_that_aws_refused_is_told_as_a_function_tells_it(cloud, asked, run_job):
+    asked(b"")
+    cloud.s3.put_object(Bucket=BUCKET, Key="config/rules.json", Body=b"{}")
+    note = store.get_json(BUCKET, "runs/run/preprocessing/request.json")
+    store.put_json(
+        BUCKET, "runs/run/preprocessing/request.json", note | {"upload": note["upload"] | {"bucket": "none"}}
+    )
+    assert json.loads(run_job()[1])["errorType"] in {"AwsRefusedError", "SettingsError"}
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        ({"ExitMessage": '{"errorType": "SettingsError", "errorMessage": "why"}'}, SettingsError),
+        ({"ExitMessage": '{"errorType": "AwsRefusedError", "errorMessage": "why"}'}, AwsRefusedError),
+        ({"ExitMessage": '{"errorType": "AwsUnavailableError", "errorMessage": "why"}'}, PreprocessingFailedError),
+        ({"ExitMessage": "why", "FailureReason": "AlgorithmError: why"}, PreprocessingFailedError),
+        ({"FailureReason": "InternalServerError: why"}, PreprocessingFailedError),
+    ],
+)
+def test_how_a_job_ended_is_an_error_of_ours(monkeypatch, told, error):
+    ended(monkeypatch, ProcessingJobStatus="Failed", **told)
+    with pytest.raises(error, match="why"):
+        finish()
+
+
+def test_a_stopped_job_has_failed_too(monkeypatch):
+    ended(monkeypatch, ProcessingJobStatus="Stopped")
+    with pytest.raises(PreprocessingFailedError, match="job is Stopped: SageMaker gives no reason"):
+        finish()
+
+
+def finish():
+    request = FinishPreprocessingRequest(run="run", job_name="job")
+    return batch_preprocessing.finish_preprocessing(request, BucketSettings.from_environment())
