@@ -25,7 +25,7 @@ class Cost(BaseModel):
     functions: float
     state_machine: float
     training: float | None
-    batch: float | None
+    batch: float | None = 0.0  # receipts of former versions know none
     inference: float
     total: float
 
