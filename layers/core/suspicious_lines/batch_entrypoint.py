@@ -11,7 +11,7 @@ import traceback
 import zipfile
 from pathlib import Path
 
-LONGEST_MESSAGE = 800  # characters, so that SageMaker's 1 KB hold it whole
+LONGEST_MESSAGE = 800  # bytes, so that SageMaker's 1 KB hold all of what is told
 
 
 def main(run: str, message: Path, code: str) -> int:
@@ -56,7 +56,8 @@ def _tell(error: Exception, message: Path) -> None:
     if isinstance(error, ClientError | BotoCoreError):
         error = translate(error)
     ours = type(error).__module__ == "suspicious_lines.errors"
-    told = {"errorType": type(error).__name__, "errorMessage": str(error)[:LONGEST_MESSAGE] if ours else ""}
+    words = str(error).encode()[:LONGEST_MESSAGE].decode(errors="ignore") if ours else ""
+    told = {"errorType": type(error).__name__, "errorMessage": words}
     message.parent.mkdir(parents=True, exist_ok=True)
     message.write_text(json.dumps(told, ensure_ascii=False))
     # The places and no message, for the same reason.

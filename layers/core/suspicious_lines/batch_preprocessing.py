@@ -27,7 +27,7 @@ from suspicious_lines.messages import BatchJob, FinishPreprocessingRequest, Prep
 from suspicious_lines.settings import BucketSettings, StartPreprocessingSettings
 from suspicious_lines.training import LOCAL_DISK, vpc_config
 
-# PyTorch's training image is AWS's only one with Python 3.13; of it, nothing but the interpreter is used.
+# An image of AWS that has Python 3.13; of it, nothing but the interpreter is used.
 # https://github.com/aws/deep-learning-containers
 IMAGE = "763104351884.dkr.ecr.{region}.amazonaws.com/pytorch-training:2.10.0-cpu-py313-ubuntu22.04-sagemaker"
 CODE = "/opt/ml/processing/code"
