@@ -8,7 +8,7 @@ from suspicious_lines import batch_scoring, datasets, scoring, store
 from suspicious_lines.errors import ModelResponseError, TransformFailedError
 
 PARTS = ["validation/part-00000", "validation/part-00001", "planted/part-00000"]
-REQUEST = {"run": "run", "job_name": "job", "kind": "validation", "parts": PARTS, "endpoint_name": "endpoint"}
+REQUEST = {"run": "run", "job_name": "job", "parts": PARTS, "endpoint_name": "endpoint"}
 
 
 def answer(scores: list[float]) -> bytes:

@@ -28,14 +28,15 @@ def finish_transform(request: FinishTransformRequest, settings: BucketSettings) 
         reason = job.get("FailureReason", "SageMaker gives no reason")
         raise TransformFailedError(f"{request.job_name} is {job['TransformJobStatus']}: {reason}")
     bucket, files = settings.data_bucket, RunFiles(request.run)
+    folder = request.parts[0].rpartition("/")[0]
     # By the file's name: its documentation leaves open whether SageMaker repeats folders of the input in the output.
     answers = {key.rsplit("/", 1)[1]: key for key in store.keys(bucket, files.transformed(request.job_name))}
 
     def finish(part: str) -> int:
-        if not part.startswith(f"{request.kind}/"):
+        if part.rpartition("/")[0] != folder:
             score = ScoreRequest(run=request.run, part=part, endpoint_name=request.endpoint_name)
             return score_part(score, settings).lines
-        return _join(part, answers.get(f"{part.split('/')[1]}.csv.out"), files, bucket)
+        return _join(part, answers.get(f"{part.rpartition('/')[2]}.csv.out"), files, bucket)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return Transformed(lines=sum(pool.map(finish, request.parts)))

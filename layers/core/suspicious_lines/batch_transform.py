@@ -31,7 +31,7 @@ def transform_job(request: TransformRequest, settings: BatchSettings, name: str)
             "DataSource": {
                 "S3DataSource": {
                     "S3DataType": "S3Prefix",
-                    "S3Uri": f"s3://{bucket}/{files.prefix}/features/{request.kind}/",
+                    "S3Uri": f"s3://{bucket}/{files.prefix}/features/{request.part.rpartition('/')[0]}/",
                 }
             },
             "ContentType": "text/csv",

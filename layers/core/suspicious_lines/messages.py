@@ -164,20 +164,20 @@ class Preprocessed(Message):
 
 
 class TransformRequest(Message):
-    """`model_name`: of SageMaker's model, which has the endpoint's name; `kind`: the parts that the job scores."""
+    """`model_name`: of SageMaker's model, which has the endpoint's name; `part`: the first of those that the job scores,
+    all in one folder."""
 
     run: str = Run
     model_name: str
-    kind: Literal["validation", "invoices"]
+    part: str = Part
 
 
 class FinishTransformRequest(Message):
-    """`parts`: all of the run; those of another kind than the job's are scored by the endpoint."""
+    """`parts`: all of the run; the job has scored those in the first's folder, the endpoint scores the others."""
 
     run: str = Run
     job_name: str
-    kind: Literal["validation", "invoices"]
-    parts: list[str]
+    parts: list[str] = Field(min_length=1)
     endpoint_name: str
 
 
