@@ -164,8 +164,8 @@ class Preprocessed(Message):
 
 
 class TransformRequest(Message):
-    """`model_name`: of SageMaker's model, which has the endpoint's name; `part`: the first of those that the job scores,
-    all in one folder."""
+    """`model_name`: of SageMaker's model, which has the endpoint's name; `part`: the first of those that the job
+    scores, which are all in one folder."""
 
     run: str = Run
     model_name: str
