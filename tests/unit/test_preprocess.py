@@ -79,7 +79,7 @@ def test_a_deleted_upload_and_an_unusable_one_are_the_files_fault(cloud, handler
 
 def test_a_file_beyond_the_functions_memory_is_refused_before_it_is_read(cloud, handler, context):
     huge = upload(cloud, b"x") | {"size": 2_000_000_000}
-    with pytest.raises(InvalidUploadError, match=r"2,000 MB, at most 800 can be read\. Split it by matter"):
+    with pytest.raises(InvalidUploadError, match=r"2,000 MB, at most 850 can be read\. Split it by matter"):
         handler({"run": "run", "upload": huge}, context)
 
 
