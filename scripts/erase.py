@@ -192,11 +192,11 @@ class Planner:
     def _beside(self, version: Version, gone: np.ndarray) -> None:
         """The features and scores of a part, which are in the order of its lines."""
         run, part = version.parts[1], "/".join(version.parts[3:]).removesuffix(".parquet")
-        for name in (part, f"champion/{part}"):
-            for other in self._under(f"runs/{run}/features/{name}.csv"):
-                self._add(FIRST, other, "their features", lambda body: cut_rows(body, gone))
-            for other in self._under(f"runs/{run}/scores/{name}.parquet"):
-                self._add(FIRST, other, "their scores", lambda body: cut_scores(body, gone))
+        beside = re.compile(rf"(champion/[^/]+/)?{re.escape(part)}\.(csv|parquet)")
+        for kind, cut in (("features", cut_rows), ("scores", cut_scores)):
+            for other in self._under(f"runs/{run}/{kind}/"):
+                if beside.fullmatch("/".join(other.parts[3:])):
+                    self._add(FIRST, other, f"their {kind}", lambda body, cut=cut: cut(body, gone))
 
     def _models(self) -> set[str]:
         if LIVE_MODEL_KEY not in self.by_key:

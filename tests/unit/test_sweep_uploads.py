@@ -8,7 +8,7 @@ import pytest
 
 from frames import BUCKET, ROOT
 from suspicious_lines import claims, executions, store, sweeping
-from suspicious_lines.messages import Upload
+from suspicious_lines.messages import FailureReport, Upload
 from suspicious_lines.parking import note_key
 from suspicious_lines.upkeep_messages import Swept
 
@@ -225,10 +225,12 @@ def test_the_end_is_handed_over_as_the_rule_hands_it(monkeypatch):
     monkeypatch.setattr(
         executions, "client", lambda service: type("Lambda", (), {"invoke": lambda _, **kw: sent.update(kw)})()
     )
-    executions.report_end("arn", {"name": "run", "executionArn": "a", "status": "FAILED", "input": "{}", "error": "E"})
+    ended = {"name": "run", "executionArn": "a", "status": "FAILED", "input": "{}", "error": "E"}
+    executions.report_end("arn", ended | {"startDate": datetime(2026, 11, 24, tzinfo=UTC)})
     assert sent["InvocationType"] == "Event"
     said = json.loads(sent["Payload"])
-    assert said == {"name": "run", "executionArn": "a", "status": "FAILED", "input": "{}", "error": "E", "cause": None}
+    assert said == ended | {"cause": None, "startDate": "2026-11-24T00:00:00+00:00"}
+    assert FailureReport.model_validate(said).run == "run"
 
 
 def test_keys_come_out_of_the_listing_as_they_are(cloud):

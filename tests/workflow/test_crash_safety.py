@@ -196,12 +196,12 @@ def test_a_run_whose_every_function_dies_once_ends_as_if_nothing_had_been(workfl
 
 @pytest.mark.parametrize("place", [0, -1], ids=["at the first write", "at the last write"])
 def test_a_run_that_died_for_good_is_started_again_and_ends_as_if_nothing_had_been(workflow, story, undisturbed, place):
-    """Each death ends its run, by an operator who stops it, and the file is given to a run that comes one step further."""
-    arn = None
+    """Each death ends its run, by an operator who stops it; the next run of the file comes one step further."""
+    dead = None
     for order in undisturbed.deaths(place):
         begin(workflow, story)
         workflow.calls.order(order)
-        arn = workflow.start_again(dead) if arn else workflow.arn_of(workflow.upload(story.body, story.key))
+        arn = workflow.start_again(dead) if dead else workflow.arn_of(workflow.upload(story.body, story.key))
         die_at_each(workflow, [order], arn)
         workflow.sfn.stop_execution(executionArn=arn)
         dead = workflow.wait(arn)

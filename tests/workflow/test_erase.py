@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from local.activities import generate
+from suspicious_lines.layout import champion_part
 from suspicious_lines.ledes import HEADER, VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -169,8 +170,10 @@ def test_features_and_scores_stay_those_of_their_lines(workflow, erased):
     prefix = f"runs/{erased.judged.name}/"
     parts = [key.removeprefix(f"{prefix}lines/") for key in keys(workflow, f"{prefix}lines/")]
     assert {part.split("/")[0] for part in parts} == {"validation", "planted", "judged"}
-    for part in [*parts, *(f"champion/{part}" for part in parts if not part.startswith("judged/"))]:
-        numbers = [line["line"] for line in ours(workflow, f"{prefix}lines/{part.removeprefix('champion/')}")]
+    champion = workflow.json(erased.judged, "results/comparison.json")["champion"]
+    theirs = {champion_part(part, champion): part for part in parts if not part.startswith("judged/")}
+    for part, own in [*zip(parts, parts, strict=True), *theirs.items()]:
+        numbers = [line["line"] for line in ours(workflow, f"{prefix}lines/{own}")]
         assert [row["line"] for row in ours(workflow, f"{prefix}scores/{part}")] == numbers
         features = workflow.read(erased.judged, f"features/{part}".replace(".parquet", ".csv"))
         assert features.count(b"\n") == len(numbers)

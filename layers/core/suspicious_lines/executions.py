@@ -35,4 +35,5 @@ def running(state_machine_arn: str) -> list[str]:
 def report_end(function_arn: str, execution: dict[str, Any]) -> None:
     """Hands the end of an execution to ReportFailure, as the status-change rule does; it is dealt with later."""
     said = {name: execution.get(name) for name in ("name", "executionArn", "status", "input", "error", "cause")}
+    said["startDate"] = execution["startDate"].isoformat()
     client("lambda").invoke(FunctionName=function_arn, InvocationType="Event", Payload=json.dumps(said))
