@@ -148,6 +148,8 @@ class Planner:
             for kind in ("train", "test"):
                 for version in self._under(f"runs/{run}/features/{kind}/"):
                     self._add(FIRST, version, "features of training")
+            for version in self._under(f"runs/{run}/transformed/"):  # they have become scores
+                self._add(FIRST, version, "answers of a transform job")
         self.plan.steps.sort(key=lambda step: step.order)
         return self.plan
 

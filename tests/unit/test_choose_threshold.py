@@ -24,7 +24,7 @@ FAILED = {
     "status": "FAILED",
     "input": UPLOAD,
     "timings": {"started_at": "2026-11-24T23:59:59Z", "seconds": 1, "states": {}, "transitions": 1},
-    "estimated_cost": estimate({}, 0, 0, "ml.m5.large", 2048).model_dump(),
+    "estimated_cost": estimate({}, 0, 0, "ml.m5.large", 2048, 0.0, "ml.m5.xlarge").model_dump(),
 }
 ACCEPTED = {
     "name": "known",
