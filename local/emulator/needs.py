@@ -1,0 +1,130 @@
+"""The permissions that a call needs, as AWS's Service Authorization Reference lists them.
+
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .calls import MISSING
+
+REGION, ACCOUNT = "us-east-1", "000000000000"
+
+_S3 = {
+    "GetObject": "GetObject",
+    "HeadObject": "GetObject",
+    "PutObject": "PutObject",
+    "DeleteObject": "DeleteObject",
+    "CreateMultipartUpload": "PutObject",
+    "UploadPart": "PutObject",
+    "CompleteMultipartUpload": "PutObject",
+    "AbortMultipartUpload": "AbortMultipartUpload",
+}
+# Which kinds of resource an action of SageMaker is about, and the parameter that names each.
+SAGEMAKER = {
+    "CreateTrainingJob": {"training-job": "TrainingJobName"},
+    "DescribeTrainingJob": {"training-job": "TrainingJobName"},
+    "StopTrainingJob": {"training-job": "TrainingJobName"},
+    "CreateModel": {"model": "ModelName"},
+    "DeleteModel": {"model": "ModelName"},
+    "CreateEndpointConfig": {"endpoint-config": "EndpointConfigName"},
+    "DeleteEndpointConfig": {"endpoint-config": "EndpointConfigName"},
+    "CreateEndpoint": {"endpoint": "EndpointName", "endpoint-config": "EndpointConfigName"},
+    "DescribeEndpoint": {"endpoint": "EndpointName"},
+    "DeleteEndpoint": {"endpoint": "EndpointName"},
+    "InvokeEndpoint": {"endpoint": "EndpointName"},
+}
+_TAGGED = {"CreateTrainingJob": "training-job", "CreateModel": "model", "CreateEndpointConfig": "endpoint-config"}
+_TAGGED |= {"CreateEndpoint": "endpoint"}
+_PULL = ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage")
+
+
+@dataclass(frozen=True)
+class Need:
+    """An action on a resource (its ARN), with what policies' conditions see of the request; `role`, where it is not the
+    caller who acts but the role that the call passes on."""
+
+    action: str
+    resource: str
+    context: tuple[tuple[str, str], ...] = ()
+    role: str | None = None
+
+
+def needs(call: dict[str, Any]) -> list[Need]:
+    """What a line of Calls.take or Calls.remarks needs. Raises LookupError for a call that nobody has looked up yet."""
+    service, operation, names = call["service"], call["operation"], call["names"]
+    if call.get("remark") == MISSING:  # without it S3 answers 403 where there is nothing
+        return [Need("s3:ListBucket", f"arn:aws:s3:::{names['Bucket']}")]
+    if service not in _SERVICES:
+        raise LookupError(f"local/emulator/needs.py does not know {service}:{operation}")
+    return list(_SERVICES[service](operation, names))
+
+
+def _s3(operation: str, names: dict[str, str]) -> Iterator[Need]:
+    bucket = f"arn:aws:s3:::{names['Bucket']}"
+    if operation == "ListObjectsV2":
+        yield Need("s3:ListBucket", bucket, (("s3:prefix", names.get("Prefix", "")),))
+    else:
+        yield Need(f"s3:{_S3[operation]}{'Version' if 'VersionId' in names else ''}", f"{bucket}/{names['Key']}")
+
+
+def _dynamodb(operation: str, names: dict[str, str]) -> Iterator[Need]:
+    yield Need(f"dynamodb:{operation}", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{names['TableName']}")
+
+
+def _sns(operation: str, names: dict[str, str]) -> Iterator[Need]:
+    yield Need(f"sns:{operation}", names["TopicArn"])
+
+
+def _lambda(operation: str, names: dict[str, str]) -> Iterator[Need]:
+    action = {"Invoke": "InvokeFunction"}[operation]
+    yield Need(f"lambda:{action}", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{names['FunctionName']}")
+
+
+def _states(operation: str, names: dict[str, str]) -> Iterator[Need]:
+    named = {"StartExecution": "stateMachineArn", "GetExecutionHistory": "executionArn"}[operation]
+    yield Need(f"states:{operation}", names[named])
+
+
+def _sagemaker(operation: str, names: dict[str, str]) -> Iterator[Need]:
+    arns = {
+        kind: f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{names[parameter]}"
+        for kind, parameter in SAGEMAKER[operation].items()
+    }
+    for arn in arns.values():
+        yield Need(f"sagemaker:{operation}", arn)
+    if "Tags" in names:
+        yield Need("sagemaker:AddTags", arns[_TAGGED[operation]])
+    if role := names.get("RoleArn") or names.get("ExecutionRoleArn"):
+        yield Need("iam:PassRole", role, (("iam:PassedToService", "sagemaker.amazonaws.com"),))
+        yield from _container(role, names)
+
+
+def _container(role: str, names: dict[str, str]) -> Iterator[Need]:
+    """What SageMaker does in the name of the role: it pulls the image, reads data or model, writes the model."""
+    account, _, _, region, *_ = (names.get("TrainingImage") or names["Image"]).split(".")
+    repository = (names.get("TrainingImage") or names["Image"]).split("/")[1].split(":")[0]
+    for action in _PULL:
+        yield Need(f"ecr:{action}", f"arn:aws:ecr:{region}:{account}:repository/{repository}", role=role)
+    for uri in names.get("S3Uri", "").split():
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        yield Need("s3:ListBucket", f"arn:aws:s3:::{bucket}", (("s3:prefix", prefix),), role)
+        yield Need("s3:GetObject", f"arn:aws:s3:::{bucket}/{prefix.rstrip('/')}/part-00000.csv", role=role)
+    if "S3OutputPath" in names:
+        output = names["S3OutputPath"].removeprefix("s3://").rstrip("/")
+        artifact = f"{output}/{names['TrainingJobName']}/output/model.tar.gz"
+        yield Need("s3:PutObject", f"arn:aws:s3:::{artifact}", role=role)
+    if "ModelDataUrl" in names:
+        yield Need("s3:GetObject", f"arn:aws:s3:::{names['ModelDataUrl'].removeprefix('s3://')}", role=role)
+
+
+_SERVICES = {
+    "s3": _s3,
+    "dynamodb": _dynamodb,
+    "sns": _sns,
+    "lambda": _lambda,
+    "stepfunctions": _states,
+    "sagemaker": _sagemaker,
+    "sagemaker-runtime": _sagemaker,
+}
