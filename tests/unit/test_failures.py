@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,3 +100,15 @@ def test_a_former_model_that_is_kept_is_no_leftover_either(cloud, deleted, liste
     store.put_json(BUCKET, "models/current.json", {"run": "another", listed: [{"run": "run"}]})
     report()
     assert len(deleted) == cleaned
+
+
+@pytest.mark.parametrize(("status", "stopped"), [("InProgress", ["training job"]), ("Stopping", []), ("Failed", [])])
+def test_a_job_that_still_trains_is_stopped(monkeypatch, status, stopped):
+    asked = []
+    sagemaker = SimpleNamespace(
+        describe_training_job=lambda TrainingJobName: {"TrainingJobStatus": status},
+        stop_training_job=lambda TrainingJobName: asked.append(TrainingJobName),
+    )
+    monkeypatch.setattr(failures, "client", lambda service: sagemaker)
+    assert failures._stop_job("the-run") == stopped
+    assert asked == ["the-run"] * len(stopped)
