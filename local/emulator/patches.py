@@ -7,6 +7,7 @@ import contextvars
 import functools
 import inspect
 import json
+import re
 import unicodedata
 from collections.abc import Callable
 from importlib.metadata import version
@@ -95,6 +96,7 @@ _EXPECTED: dict[ModuleType, dict[str, str]] = {
     provisioners: {"_RESOURCE_HANDLERS": "*"},
     app: {"AUTH": "*", "pin_request_origin": "source_ip secure_transport"},
     iam_evaluator: {
+        "_fnmatch_compile": "pattern ignore_case",
         "evaluate": "ctx policies limits",
         "resolve_principal": "access_key_id account_id credential",
         "AuthError": "code message details",
@@ -165,7 +167,7 @@ def apply(execute: Callable[[dict, dict, str], dict], outbox: Path) -> None:
     _patch_stepfunctions()
     _patch_events()
     _patch_sns(outbox)
-    _patch_transport()
+    _patch_iam()
     _register_stubs()
 
 
@@ -271,14 +273,20 @@ def _patch_sns(outbox: Path) -> None:
     sns.publish_internal = publish
 
 
-def _patch_transport() -> None:
-    """This machine's own loopback stands for TLS, so that policies which refuse plain HTTP may stay as they are."""
-    stock = app.pin_request_origin
+def _patch_iam() -> None:
+    """This machine's own loopback stands for TLS, so that policies which refuse plain HTTP may stay as they are; and a
+    policy's * stands for line feeds too, which keys may have."""
+    stock, stock_compile = app.pin_request_origin, iam_evaluator._fnmatch_compile
+
+    @functools.cache
+    def compile_pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+        found = stock_compile(pattern, ignore_case)
+        return re.compile(found.pattern, found.flags | re.DOTALL)
 
     def pin(source_ip: str, secure_transport: bool) -> None:
         stock(source_ip, secure_transport or source_ip == "127.0.0.1")
 
-    app.pin_request_origin = pin
+    app.pin_request_origin, iam_evaluator._fnmatch_compile = pin, compile_pattern
 
 
 def _register_stubs() -> None:
