@@ -26,7 +26,7 @@ _BACKOFF_SCALE = 0.01
 _NAMES = (
     "Bucket", "Key", "Prefix", "VersionId", "TableName", "TopicArn", "QueueUrl", "FunctionName", "TrainingJobName",
     "ModelName", "EndpointName", "EndpointConfigName", "RoleArn", "ExecutionRoleArn", "ResourceArn", "executionArn",
-    "stateMachineArn",
+    "stateMachineArn", "StackName",
 )  # fmt: skip
 # The same of what lies deeper in a request: where SageMaker reads and writes, and in what it runs.
 _DEEPER_NAMES = ("S3Uri", "S3OutputPath", "ModelDataUrl", "TrainingImage", "Image")
@@ -150,6 +150,8 @@ def names_in(given: dict[str, Any]) -> dict[str, str]:
     names = {name: given[name] for name in _NAMES if isinstance(given.get(name), str)}
     if given.get("Tags"):
         names["Tags"] = " ".join(sorted(tag["Key"] for tag in given["Tags"]))
+    if isinstance(given.get("Delete"), dict):
+        names["Keys"] = json.dumps([found["Key"] for found in given["Delete"]["Objects"]])
     for name in _DEEPER_NAMES:
         if found := list(_deeper(given, name)):
             names[name] = " ".join(found)

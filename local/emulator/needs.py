@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,13 @@ _S3 = {
     "UploadPart": "PutObject",
     "CompleteMultipartUpload": "PutObject",
     "AbortMultipartUpload": "AbortMultipartUpload",
+}
+_LISTS = {"ListObjectsV2": "ListBucket", "ListObjectVersions": "ListBucketVersions"}
+_STATES = {
+    "StartExecution": "stateMachineArn",
+    "ListExecutions": "stateMachineArn",
+    "DescribeExecution": "executionArn",
+    "GetExecutionHistory": "executionArn",
 }
 # Which kinds of resource an action of SageMaker is about, and the parameter that names each.
 SAGEMAKER = {
@@ -63,8 +71,11 @@ def needs(call: dict[str, Any]) -> list[Need]:
 
 def _s3(operation: str, names: dict[str, str]) -> Iterator[Need]:
     bucket = f"arn:aws:s3:::{names['Bucket']}"
-    if operation == "ListObjectsV2":
-        yield Need("s3:ListBucket", bucket, (("s3:prefix", names.get("Prefix", "")),))
+    if operation in _LISTS:
+        yield Need(f"s3:{_LISTS[operation]}", bucket, (("s3:prefix", names.get("Prefix", "")),))
+    elif operation == "DeleteObjects":
+        for key in json.loads(names["Keys"]):
+            yield Need("s3:DeleteObject", f"{bucket}/{key}")
     else:
         yield Need(f"s3:{_S3[operation]}{'Version' if 'VersionId' in names else ''}", f"{bucket}/{names['Key']}")
 
@@ -79,15 +90,23 @@ def _sns(operation: str, names: dict[str, str]) -> Iterator[Need]:
 
 def _lambda(operation: str, names: dict[str, str]) -> Iterator[Need]:
     action = {"Invoke": "InvokeFunction"}[operation]
-    yield Need(f"lambda:{action}", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{names['FunctionName']}")
+    yield Need(f"lambda:{action}", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{names['FunctionName'].split(':')[-1]}")
 
 
 def _states(operation: str, names: dict[str, str]) -> Iterator[Need]:
-    named = {"StartExecution": "stateMachineArn", "GetExecutionHistory": "executionArn"}[operation]
-    yield Need(f"states:{operation}", names[named])
+    yield Need(f"states:{operation}", names[_STATES[operation]])
+
+
+def _cloudformation(operation: str, names: dict[str, str]) -> Iterator[Need]:
+    yield Need(
+        f"cloudformation:{operation}", f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{names['StackName']}/{{id}}"
+    )
 
 
 def _sagemaker(operation: str, names: dict[str, str]) -> Iterator[Need]:
+    if operation.startswith("List"):
+        yield Need(f"sagemaker:{operation}", "*")
+        return
     arns = {
         kind: f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{names[parameter]}"
         for kind, parameter in SAGEMAKER[operation].items()
@@ -125,6 +144,7 @@ _SERVICES = {
     "sns": _sns,
     "lambda": _lambda,
     "stepfunctions": _states,
+    "cloudformation": _cloudformation,
     "sagemaker": _sagemaker,
     "sagemaker-runtime": _sagemaker,
 }

@@ -40,6 +40,14 @@ def needed(service, operation, request, remark=None):
         ("HeadObject", {"Bucket": "b", "Key": "k"}, None, "s3:GetObject", "arn:aws:s3:::b/k"),
         ("ListObjectsV2", {"Bucket": "b", "Prefix": "k"}, None, "s3:ListBucket", "arn:aws:s3:::b"),
         ("UploadPart", {"Bucket": "b", "Key": "k"}, None, "s3:PutObject", "arn:aws:s3:::b/k"),
+        ("ListObjectVersions", {"Bucket": "b"}, None, "s3:ListBucketVersions", "arn:aws:s3:::b"),
+        (
+            "DeleteObjects",
+            {"Bucket": "b", "Delete": {"Objects": [{"Key": "k"}]}},
+            None,
+            "s3:DeleteObject",
+            "arn:aws:s3:::b/k",
+        ),
     ],
 )
 def test_of_s3(operation, request_, remark, action, resource):

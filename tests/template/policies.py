@@ -29,7 +29,7 @@ _ARNS = {
     "AWS::StepFunctions::StateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{{}}",
 }
 _OPERATORS = {"StringEquals", "StringLike", "ArnEquals", "ArnLike"}  # whose values may be read as patterns here
-_ARN_BY_REF = {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}
+_ARN_BY_REF = {"AWS::SNS::Topic"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def findings(translated: Template, record: Record) -> list[str]:
         if not used and not _idle(grant, granted, needs):
             found.append(f"{where} is never used")
         elif grant.resource not in used:  # but for actions that know no resource
-            more = {resource for resource in everything if grant.reaches(resource) and _means(grant, resource)} - used
+            more = {resource for resource in everything if grant.reaches(resource) and _means(grant, resource)}
+            more = {resource for resource in more if not any(_like(pattern, resource) for pattern in used)}
             found += [f"{where} also reaches {resource}" for resource in sorted(more)]
     return found
 
@@ -192,6 +193,8 @@ def _reference(name: str, resources: dict[str, Any]) -> str:
         return _PSEUDO[name]
     identifier, _, attribute = name.partition(".")
     kind = resources[identifier]["Type"]
+    if kind == "AWS::StepFunctions::StateMachine":  # which policies on its executions name, and cannot refer to
+        return _ARNS[kind].format(text(resources[identifier]["Properties"]["StateMachineName"], resources))
     return _ARNS[kind].format(identifier) if attribute == "Arn" or kind in _ARN_BY_REF else identifier
 
 

@@ -13,6 +13,8 @@ _PLUG_IN = ("CreateNetworkInterface", "CreateNetworkInterfacePermission", "Delet
 _PLUG_IN += ("DeleteNetworkInterfacePermission",)
 _LOOK_AROUND = ("DescribeDhcpOptions", "DescribeNetworkInterfaces", "DescribeSecurityGroups", "DescribeSubnets")
 _LOOK_AROUND += ("DescribeVpcs",)
+_SCHEDULED = ("SweepUploadsFunction", "DeleteOrphansFunction")
+_PARK = "sqs:SendMessage arn:aws:sqs:us-east-1:000000000000:UploadsDeadLetterQueue"  # what failed at every try
 _SAGEMAKER_LOGS = "arn:aws:logs:us-east-1:000000000000:log-group:/aws/sagemaker/*"
 
 # (logical id, or type of all that are meant; action, resource and context of each need; why, and the source)
@@ -46,7 +48,7 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
     ),
     (
         "MonitorStateMachineDaily",
-        ["states:StartExecution arn:aws:states:us-east-1:000000000000:stateMachine:MonitorStateMachine"],
+        [f"states:StartExecution arn:aws:states:us-east-1:000000000000:stateMachine:{STACK}-monitor"],
         "the schedule fires once a day: https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html",
     ),
     (
@@ -64,6 +66,11 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         "a model goes live between two of its calls: tests/unit/test_park_upload.py",
     ),
     (
+        "DeleteOrphansFunction",
+        ["s3:DeleteObject arn:aws:s3:::DataBucket/runs/{run}/*"],
+        "an old run is deleted whole, whatever it has left: tests/workflow/test_delete_orphans.py",
+    ),
+    (
         "RestoreModelFunction",
         ["s3:ListBucket arn:aws:s3:::DataBucket"],
         "nothing was ever live: tests/unit/test_restoring.py",
@@ -74,9 +81,16 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         "reviewers find twelve lines of a pattern fine: tests/unit/test_learning.py",
     ),
     (
-        "ReportFailureFunction",
-        ["sqs:SendMessage arn:aws:sqs:us-east-1:000000000000:UploadsDeadLetterQueue"],
-        "Lambda parks what failed: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html",
+        "ScheduleRole",
+        [
+            *(f"lambda:InvokeFunction arn:aws:lambda:us-east-1:000000000000:function:{name}" for name in _SCHEDULED),
+            _PARK,
+        ],
+        "schedules fire when it is time: https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html",
+    ),
+    *(
+        (name, [_PARK], "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html")
+        for name in ("ReportFailureFunction", *_SCHEDULED, "DeleteHostedFunction")
     ),
 ]
 # Policies of AWS's own that functions have, as SAM gives them: what for.

@@ -50,8 +50,8 @@ def _line(need: Need, logical: dict[str, str]) -> str:
     def named(text: str) -> str:
         return re.sub(r"[\w.-]+", lambda word: logical.get(word[0], word[0]), text)
 
-    # An execution's ARN has the machine's name, and policies name it, since the machine cannot be referred to for it.
-    resource = need.resource if ":execution:" in need.resource else named(need.resource)
+    # State machines have names of their own, and policies on their executions can only use those.
+    resource = need.resource if ":states:" in need.resource else named(need.resource)
     context = [f"{key}={value}" for key, value in need.context]
     prefixed = [re.sub(r"(=runs/)[^/]+", r"\1{run}", text) for text in context]
     for pattern, name in _VARIABLE:
