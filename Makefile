@@ -21,7 +21,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help demo up test fuzz invoke rollback erase lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
+.PHONY: help demo up test fuzz invoke record-calls rollback erase lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -40,6 +40,9 @@ fuzz: $(DEV) $(UV) ## Look for uploads that break the readers: FORMAT=csv or led
 
 invoke: $(DEV) ## Run one function: FUNCTION=preprocess [EVENT=events/preprocess.json]; `make up` must be running
 	@bash scripts/invoke.sh "$(FUNCTION)" "$(or $(EVENT),events/$(FUNCTION).json)" $(ARGS)
+
+record-calls: $(DEV) ## Write down anew what each role needs: tests/template/calls.json, by running tests/workflow
+	@RECORD_CALLS=1 $(BIN)/python -m pytest tests/workflow
 
 rollback: $(DEV) ## Go back to a former model: [RUN=its run] [REASON="words"]; CONFIG=dev or prod: on AWS, else under `make up`
 	@$(BIN)/python scripts/rollback.py --run "$(RUN)" --reason "$(REASON)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))

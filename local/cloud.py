@@ -44,6 +44,7 @@ class Cloud:
         parameters: of the stack.
         template: the SAM template to deploy.
         engine: the module that serves SageMaker, with its arguments.
+        enforce: judge every call of functions and state machines by their roles' policies.
 
     Raises:
         CloudError: a port is taken, or a process ended or did not answer.
@@ -58,6 +59,7 @@ class Cloud:
         parameters: dict[str, str] | None = None,
         template: Path = ROOT / "template.yaml",
         engine: tuple[str, ...] = ("local.sagemaker",),
+        enforce: bool = False,
     ) -> None:
         self._home = home.resolve()
         self._port = port or _free_port()
@@ -65,6 +67,7 @@ class Cloud:
         self._parameters = parameters or {}
         self._template = template
         self._engine = engine
+        self._enforce = enforce
         self._processes: list[subprocess.Popen] = []
         self._session: Any = None
         self.endpoint_url = f"http://127.0.0.1:{self._port}"
@@ -124,7 +127,7 @@ class Cloud:
             process = subprocess.Popen(
                 [sys.executable, "-m", "local.emulator.lifeline", *arguments],
                 cwd=ROOT,
-                env=_without_aws(os.environ) | self._endpoints(),
+                env=_without_aws(os.environ) | self._endpoints() | self._enforcement(),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -158,6 +161,10 @@ class Cloud:
             "AWS_DEFAULT_REGION": "us-east-1",
             "PYTHONUNBUFFERED": "1",
         }
+
+    def _enforcement(self) -> dict[str, str]:
+        """ministack's switch, and where the engine asks who may what."""
+        return {"AUTH": "true", "LOCAL_IAM": f"{self.endpoint_url}/_local/denial"} if self._enforce else {}
 
     def _write_files(self) -> None:
         """outputs.json for people and scripts; env.json as `sam local invoke --env-vars` reads it."""

@@ -52,18 +52,19 @@ async def _serve(home: Path, port: int, outbox: Path) -> None:
     from hypercorn.config import Config
     from ministack.app import app
 
-    from . import calls, patches
+    from . import authority, calls, patches
     from .lambdas import Lambdas, function_environment
+    from .states.integrations import machine
 
     lambdas = Lambdas(home / "functions", function_environment(f"http://127.0.0.1:{port}"))
     patches.apply(lambdas.execute, outbox)
-    calls.install(calls.STATES)
+    calls.install(calls.STATES, lambda: machine.get().name)
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.keep_alive_timeout = 75
     config.graceful_timeout = 0
     try:
-        await serve(app, config)
+        await serve(authority.answering(app), config)
     finally:
         lambdas.close()
 

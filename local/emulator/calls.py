@@ -1,8 +1,9 @@
 """The calls to AWS that a process makes: written down, and broken where a test ordered it.
 
-Nothing is installed unless LOCAL_CALLS names a folder. There, calls.jsonl gains a line for each try of each call, and
-order.json, while it exists, says which call fails how (`Order`). botocore's own retries happen as always, a hundred
-times as fast. The file imports nothing of this package: functions' processes load it by itself.
+Nothing is installed unless LOCAL_CALLS names a folder. There, calls.jsonl gains a line for each try of each call,
+history.jsonl that and one for what needs a permission though no call shows it, and order.json, while it exists, says
+which call fails how (`Order`). botocore's own retries happen as always, a hundred times as fast. The file imports
+nothing of this package: functions' processes load it by itself.
 """
 
 import contextlib
@@ -12,21 +13,25 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 FOLDER = "LOCAL_CALLS"
-STATES = "StepFunctions"  # the caller of what state machines call
+STATES, RULES = "StepFunctions", "EventBridge"  # the callers of what state machines call and rules start
 SLOW_SECONDS = 0.5
 _BACKOFF_SCALE = 0.01
 # What names the thing that a call is about. No other parameter is written down: some hold invoice text.
 _NAMES = (
     "Bucket", "Key", "Prefix", "VersionId", "TableName", "TopicArn", "QueueUrl", "FunctionName", "TrainingJobName",
     "ModelName", "EndpointName", "EndpointConfigName", "RoleArn", "ExecutionRoleArn", "ResourceArn", "executionArn",
-    "stateMachineArn",
+    "stateMachineArn", "StackName", "ProcessingJobName", "TransformJobName",
 )  # fmt: skip
+# The same of what lies deeper in a request: where SageMaker reads and writes, and in what it runs.
+_DEEPER_NAMES = ("S3Uri", "S3OutputPath", "ModelDataUrl", "TrainingImage", "Image", "ImageUri")
+# Remarks: S3 has no such object; a link to the object was signed; a rule starts an execution.
+MISSING, SIGNED, BY_RULE = "missing", "signed", "by rule"
 
 # kind: what a caller sees; "done" where AWS has done what was asked all the same.
 KINDS = {
@@ -99,17 +104,34 @@ class Calls:
             return [json.loads(line) for line in taken.read_text().splitlines()]
         return []
 
-    def meet(self, caller: str, service: str, operation: str, names: dict[str, str]) -> str | None:
-        """How this call is to fail, which uses the order up by one; and writes the call down."""
+    def history(self) -> list[dict[str, Any]]:
+        """All calls, whoever took them, and what was remarked, the oldest first."""
+        with contextlib.suppress(FileNotFoundError):
+            return [json.loads(line) for line in (self._folder / "history.jsonl").read_text().splitlines()]
+        return []
+
+    def remark(self, remark: str, service: str, operation: str, caller: str, names: dict[str, str]) -> None:
+        line = {"caller": caller, "service": service, "operation": operation, "names": names, "remark": remark}
+        self._write("history.jsonl", line)
+
+    def meet(self, caller: str, service: str, operation: str, names: dict[str, str], machine: str = "") -> str | None:
+        """How this call is to fail, which uses the order up by one; and writes the call down, with the state machine's
+        name where one calls."""
         kind = None
         with contextlib.suppress(FileNotFoundError):
             order = Order(**json.loads((self._folder / "order.json").read_text()))
             if order.meets(caller, service, operation, names) and self._uses_up(order.times):
                 kind = order.kind
         call = {"caller": caller, "service": service, "operation": operation, "names": names, "fault": kind}
-        with (self._folder / "calls.jsonl").open("a") as log:  # one write below the size of a page stays whole
-            log.write(json.dumps(call) + "\n")
+        if machine:
+            call["machine"] = machine
+        self._write("calls.jsonl", call)
+        self._write("history.jsonl", call)
         return kind
+
+    def _write(self, name: str, line: dict[str, Any]) -> None:
+        with (self._folder / name).open("a") as log:  # one write below the size of a page stays whole
+            log.write(json.dumps(line) + "\n")
 
     def _uses_up(self, times: int) -> bool:
         for number in range(times):
@@ -124,8 +146,34 @@ def installed() -> Calls | None:
     return Calls(Path(os.environ[FOLDER])) if os.environ.get(FOLDER) else None
 
 
-def install(caller: str) -> None:
-    """Writes down and breaks the calls that boto3 makes in this process, in the name of `caller`."""
+def names_in(given: dict[str, Any]) -> dict[str, str]:
+    """What names the thing that a request is about; several of one name, as training channels have, behind another."""
+    names = {name: given[name] for name in _NAMES if isinstance(given.get(name), str)}
+    if given.get("Tags"):
+        names["Tags"] = " ".join(sorted(tag["Key"] for tag in given["Tags"]))
+    if isinstance(given.get("Delete"), dict):
+        names["Keys"] = json.dumps([found["Key"] for found in given["Delete"]["Objects"]])
+    for name in _DEEPER_NAMES:
+        if found := list(_deeper(given, name)):
+            names[name] = " ".join(found)
+    return names
+
+
+def _deeper(node: Any, name: str) -> Iterator[str]:
+    if isinstance(node, list):
+        for child in node:
+            yield from _deeper(child, name)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key == name and isinstance(value, str):
+                yield value
+            else:
+                yield from _deeper(value, name)
+
+
+def install(caller: str, machine: Callable[[], str] = lambda: "") -> None:
+    """Writes down and breaks the calls that boto3 makes in this process, in the name of `caller`; `machine` tells which
+    state machine calls."""
     calls = installed()
     if calls is None:
         return
@@ -136,6 +184,7 @@ def install(caller: str) -> None:
     client: Any = botocore.client.BaseClient
     endpoint: Any = module.Endpoint
     stock_call, stock_try, stock_send = client._make_api_call, endpoint._do_get_response, endpoint._send
+    stock_sign = client._emit_api_params
     parameters: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("parameters")
     fault: contextvars.ContextVar[str | None] = contextvars.ContextVar("fault", default=None)
 
@@ -144,20 +193,28 @@ def install(caller: str) -> None:
         return stock_call(self, operation, given)
 
     def attempt(self: Any, request: Any, operation: Any, context: Any) -> Any:
-        given = parameters.get()
-        names = {name: given[name] for name in _NAMES if isinstance(given.get(name), str)}
+        names = names_in(parameters.get())
         service = operation.service_model.service_name
-        kind = calls.meet(caller, service, operation.name, names)
+        kind = calls.meet(caller, service, operation.name, names, machine())
         fault.set(kind)
         if kind in _CODES:
             return _refusal(*_CODES[kind][0 if service == "s3" else 1], request.url)
-        return _answer(kind, request, lambda: stock_try(self, request, operation, context))
+        answer = _answer(kind, request, lambda: stock_try(self, request, operation, context))
+        if service == "s3" and answer[0] and answer[0][0].status_code == 404:
+            calls.remark(MISSING, service, operation.name, caller, names)
+        return answer
+
+    def sign(self: Any, api_params: dict[str, Any], operation_model: Any, context: Any, **rest: Any) -> Any:
+        if context.get("is_presign_request"):
+            calls.remark(SIGNED, "s3", operation_model.name, caller, names_in(api_params))
+        return stock_sign(self, api_params, operation_model, context, **rest)
 
     def send(self: Any, request: Any) -> Any:
         response = stock_send(self, request)
         return _spoilt(fault.get(), response) if response.status_code == 200 else response
 
-    client._make_api_call, endpoint._do_get_response, endpoint._send = call, attempt, send
+    client._make_api_call, client._emit_api_params = call, sign
+    endpoint._do_get_response, endpoint._send = attempt, send
     module.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds * _BACKOFF_SCALE))
 
 

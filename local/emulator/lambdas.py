@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ministack import app
 from ministack.services import lambda_svc
 
-from . import calls
+from . import authority, calls
 from .environments import Deployment, Environment, Pool, unpack
 from .runtime_api import Invocation, Signal
 
@@ -64,7 +65,8 @@ class Lambdas:
             root = self._root / f"{config['FunctionName']}-{key}"
             if not root.exists():
                 unpack(root, func["code_zip"], [layer for layer in layers if layer])
-            new = Pool(Deployment(config, root, {**self._environment, **variables}))
+            own = authority.credentials(config["Role"], config["FunctionName"]) if app.AUTH else {}
+            new = Pool(Deployment(config, root, {**self._environment, **own, **variables}))
             self._pools[name] = (key, new)
         if pool is not None:
             threading.Thread(target=pool.retire, daemon=True).start()

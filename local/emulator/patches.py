@@ -7,6 +7,7 @@ import contextvars
 import functools
 import inspect
 import json
+import re
 import unicodedata
 from collections.abc import Callable
 from importlib.metadata import version
@@ -14,10 +15,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ministack import app
+from ministack.core import iam_evaluator
 from ministack.core.responses import new_uuid
-from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, s3, sns
+from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, s3, sns, sts
 from ministack.services import stepfunctions as sfn
 from ministack.services.cloudformation import provisioners
+
+from . import calls
 
 PIN = "1.5.33"
 
@@ -89,6 +94,18 @@ _EXPECTED: dict[ModuleType, dict[str, str]] = {
         "_dispatch_to_stepfunctions": "arn payload",
     },
     provisioners: {"_RESOURCE_HANDLERS": "*"},
+    app: {"AUTH": "*", "pin_request_origin": "source_ip secure_transport"},
+    iam_evaluator: {
+        "_fnmatch_compile": "pattern ignore_case",
+        "evaluate": "ctx policies limits",
+        "resolve_principal": "access_key_id account_id credential",
+        "AuthError": "code message details",
+        "EvalContext": (
+            "principal_arn principal_type principal_account action resource_arn region source_ip secure_transport "
+            "request_tags tag_keys service_context principal_keys"
+        ),
+    },
+    sts: {"register_session": "access_key session"},
 }
 
 _SUBJECT_LIMIT = 100  # characters; https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
@@ -150,6 +167,7 @@ def apply(execute: Callable[[dict, dict, str], dict], outbox: Path) -> None:
     _patch_stepfunctions()
     _patch_events()
     _patch_sns(outbox)
+    _patch_iam()
     _register_stubs()
 
 
@@ -203,6 +221,8 @@ def _patch_events() -> None:
     def start_execution(arn: str, payload: str) -> None:
         event = _event.get() or {}
         name = f"{event.get('EventId') or new_uuid()}_{new_uuid()}"
+        if recorded := calls.installed():
+            recorded.remark(calls.BY_RULE, "stepfunctions", "StartExecution", calls.RULES, {"stateMachineArn": arn})
         sfn._start_execution({"stateMachineArn": arn, "name": name, "input": payload})
 
     def invoke_function(arn: str, payload: str) -> None:
@@ -251,6 +271,22 @@ def _patch_sns(outbox: Path) -> None:
 
     sns._fanout = fanout
     sns.publish_internal = publish
+
+
+def _patch_iam() -> None:
+    """This machine's own loopback stands for TLS, so that policies which refuse plain HTTP may stay as they are; and a
+    policy's * stands for line feeds too, which keys may have."""
+    stock, stock_compile = app.pin_request_origin, iam_evaluator._fnmatch_compile
+
+    @functools.cache
+    def compile_pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+        found = stock_compile(pattern, ignore_case)
+        return re.compile(found.pattern, found.flags | re.DOTALL)
+
+    def pin(source_ip: str, secure_transport: bool) -> None:
+        stock(source_ip, secure_transport or source_ip == "127.0.0.1")
+
+    app.pin_request_origin, iam_evaluator._fnmatch_compile = pin, compile_pattern
 
 
 def _register_stubs() -> None:

@@ -13,7 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from local.sagemaker.engine import Engine, Operation
+from local.sagemaker import authority
+from local.sagemaker.engine import INVOKE, Engine, Operation
 from local.sagemaker.errors import ApiError
 from local.sagemaker.runtime import Response
 
@@ -73,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._control(self.engine.order_fault, body)
         elif self.path == "/" and self.headers.get("X-Amz-Target", "").startswith("SageMaker."):
             operation = self.headers["X-Amz-Target"].removeprefix("SageMaker.")
-            self._control(partial(self.engine.call, operation), body)
+            self._control(partial(self.engine.call, operation), body, operation)
         else:
             self._unknown()
 
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """No line per request: a workflow polls every second."""
 
-    def _control(self, operation: Operation, body: bytes) -> None:
+    def _control(self, operation: Operation, body: bytes, name: str = "") -> None:
         try:
             try:
                 request = json.loads(body or b"{}")
@@ -103,6 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
                 raise ApiError("SerializationException", "The request body is not JSON.") from None
             if not isinstance(request, dict):
                 raise ApiError("SerializationException", "The request body is not a JSON object.")
+            if name:
+                authority.require(self.headers, "sagemaker", name, request)
             self._send_json(200, operation(request))
         except ApiError as error:
             self._send_json(error.status, {"__type": error.code, "message": error.message} | error.members)
@@ -114,6 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _runtime(self, endpoint: str, body: bytes) -> None:
         try:
+            authority.require(self.headers, "sagemaker-runtime", INVOKE, {"EndpointName": endpoint})
             self._send_scores(self.engine.invoke(endpoint, self.headers, body))
         except ApiError as error:
             self._send_json(error.status, {"Message": error.message} | error.members, error.code)

@@ -115,3 +115,13 @@ def test_a_state_that_calls_aws_itself(machine, cloud, calls, named):
     ended = machine.run({"StartAt": "Head", "States": {"Head": state}})
     assert (ended["status"], ended["error"]) == ("FAILED", "S3.S3Exception")
     assert [call["fault"] for call in calls.take()] == ["server-error"]
+
+
+def test_what_needs_a_permission_though_no_call_shows_it(invoke, cloud, calls, named):
+    before = len(calls.history())
+    missing = {"Bucket": named["Bucket"], "Key": "calls/not-there"}
+    invoke(READ | {"parameters": missing})
+    invoke(READ | {"method": "generate_presigned_url", "parameters": {"ClientMethod": "get_object", "Params": named}})
+    act = {"caller": cloud.outputs["Act"], "service": "s3", "operation": "GetObject"}
+    expected = [act | {"names": missing, "remark": "missing"}, act | {"names": named, "remark": "signed"}]
+    assert [call for call in calls.history()[before:] if "remark" in call] == expected

@@ -8,8 +8,10 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from recorded import Record, recorded
 
 from local.activities import generate
 from local.cloud import STACK, Cloud
@@ -239,28 +241,40 @@ def _read_mail(path) -> email.message.EmailMessage:
     return email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
 
 
-@pytest.fixture(scope="session")
-def _workflow(tmp_path_factory):
+@contextlib.contextmanager
+def _running(tmp_path_factory) -> Iterator[Workflow]:
+    """A cloud that enforces IAM and writes down its calls."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SFN_WAIT_SCALE", "0.1")
         environment.setenv(FOLDER, str(tmp_path_factory.mktemp("calls")))
-        with Cloud(tmp_path_factory.mktemp("cloud"), port=0, engine_port=0, parameters=PARAMETERS) as cloud:
+        home = tmp_path_factory.mktemp("cloud")
+        with Cloud(home, port=0, engine_port=0, parameters=PARAMETERS, enforce=True) as cloud:
             yield Workflow(cloud)
 
 
+@pytest.fixture(scope="session")
+def _workflow(tmp_path_factory):
+    with _running(tmp_path_factory) as workflow:
+        yield workflow
+
+
+@pytest.fixture(scope="session")
+def recorded_elsewhere() -> list[Record]:
+    """What was needed in clouds of modules' own."""
+    return []
+
+
 @pytest.fixture(scope="module")
-def own_workflow(tmp_path_factory):
+def own_workflow(tmp_path_factory, recorded_elsewhere):
     """A cloud of the module's own, where upkeep waits for nothing: it deals with all that it finds."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SFN_WAIT_SCALE", "0.1")
-        with Cloud(tmp_path_factory.mktemp("cloud"), port=0, engine_port=0, parameters=PARAMETERS) as cloud:
-            workflow = Workflow(cloud)
-            for function in ("SweepUploadsFunction", "DeleteOrphansFunction"):
-                name, lambdas = workflow.physical_id(function), cloud.client("lambda")
-                variables = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-                changed = {"Variables": variables | {"SWEEP_MINUTES": "0"}}
-                lambdas.update_function_configuration(FunctionName=name, Environment=changed)
-            yield workflow
+    with _running(tmp_path_factory) as workflow:
+        for function in ("SweepUploadsFunction", "DeleteOrphansFunction"):
+            name, lambdas = workflow.physical_id(function), workflow.cloud.client("lambda")
+            variables = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+            changed = {"Variables": variables | {"SWEEP_MINUTES": "0"}}
+            lambdas.update_function_configuration(FunctionName=name, Environment=changed)
+        yield workflow
+        recorded_elsewhere.append(recorded(workflow.cloud, workflow.calls))
 
 
 @pytest.fixture
@@ -302,3 +316,17 @@ def nothing_left(workflow):
         assert workflow.claims() == claimed | ({run.name} if run.error == "InvalidUploadError" else set())
 
     return check
+
+
+def pytest_collection_modifyitems(items):
+    """What has been called is looked at when all else has run."""
+    items.sort(key=lambda item: item.path.name == "test_recorded_calls.py")
+
+
+@pytest.fixture
+def whole_tier(request) -> bool:
+    """Whether no test of this tier was left out, by choice or by failing."""
+    chosen = {item.path for item in request.session.items if item.path.parent == Path(__file__).parent}
+    option = request.config.option
+    left_out = option.keyword or option.markexpr or any("::" in argument for argument in request.config.args)
+    return not left_out and chosen == set(Path(__file__).parent.glob("test_*.py")) and not request.session.testsfailed

@@ -144,9 +144,9 @@ def test_a_second_delivery_ends_quietly_and_trains_nothing(workflow, activities)
 def test_two_deliveries_at_once_train_once(workflow, activities):
     detail = {
         "bucket": {"name": workflow.bucket},
-        "object": {"key": "elsewhere/x.csv", "size": len(activities), "etag": "e", "sequencer": "1"},
+        "object": {"key": "incoming/x.part", "size": len(activities), "etag": "e", "sequencer": "1"},
     }
-    detail["object"]["version-id"] = workflow.upload(activities, "elsewhere/x.csv")
+    detail["object"]["version-id"] = workflow.upload(activities, "incoming/x.part")  # no rule is for such names
     with ThreadPoolExecutor(2) as pool:
         starts = [
             pool.submit(workflow.sfn.start_execution, stateMachineArn=workflow.machine, input=json.dumps(detail))

@@ -3,9 +3,11 @@
 boto3 honours AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, so that SageMaker's calls reach the local engine.
 """
 
+import contextvars
 import functools
 import json
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +15,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.response import StreamingBody
+from ministack import app
 from ministack.services import lambda_svc
 from ministack.services import stepfunctions as sfn
 
-from .. import calls
+from .. import authority, calls
 from .paths import StateError
 
 # Step Functions names services as the AWS SDK for Java 2 does: (boto3's name, the prefix of error names).
@@ -49,12 +52,30 @@ _LAMBDA_FAULTS = {
 }
 
 
+@dataclass(frozen=True)
+class Machine:
+    """The state machine that calls: its name and its role's ARN."""
+
+    name: str
+    role: str
+
+
+_NOBODY = Machine("", "")
+# Set by Task states; what ministack runs by itself (JSONata machines) leaves it unset.
+machine: contextvars.ContextVar[Machine] = contextvars.ContextVar("machine", default=_NOBODY)
+
+
 def call_lambda(function: str, event: Any) -> Any:
     """Invoke a function. A failed one raises its error's type; the cause is its answer, as JSON."""
+    names = {"FunctionName": function.split(":")[-1]}
+    if app.AUTH and machine.get().role:
+        key = authority.credentials(machine.get().role, machine.get().name)["AWS_ACCESS_KEY_ID"]
+        if denied := authority.denial(key, {"service": "lambda", "operation": "Invoke", "names": names}):
+            raise StateError("Lambda.AWSLambdaException", denied)
     recorded = calls.installed()
     if recorded is None:
         return _invoke(function, event)
-    kind = recorded.meet(calls.STATES, "lambda", "Invoke", {"FunctionName": function.split(":")[-1]})
+    kind = recorded.meet(calls.STATES, "lambda", "Invoke", names, machine.get().name)
     answer = None if kind in ("throttle", "server-error", "denied", "reset") else _invoke(function, event)
     if kind == "slow":
         time.sleep(calls.SLOW_SECONDS)
@@ -97,14 +118,19 @@ def call_sagemaker(resource: str, parameters: Any) -> Any:
 
 
 @functools.cache
-def _client(service: str) -> Any:
+def _client(service: str, caller: Machine) -> Any:
     # The state machine's own Retry is what retries; a call of a built-in algorithm may take 60 seconds.
+    own = authority.credentials(caller.role, caller.name) if app.AUTH and caller.role else {}
     create: Any = boto3.client  # a name that is not known beforehand has no typed client
-    return create(service, config=Config(retries={"total_max_attempts": 1}, read_timeout=70))
+    return create(
+        service,
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=70),
+        **{name.lower(): value for name, value in own.items()},
+    )
 
 
 def _call(service: str, prefix: str, base_error: str, action: str, parameters: Any) -> Any:
-    client = _client(service)
+    client = _client(service, machine.get())
     model = client.meta.service_model
     operation = action[0].upper() + action[1:]
     if operation not in model.operation_names:

@@ -6,6 +6,7 @@ from typing import Any
 from ministack.core.responses import get_region, new_uuid
 from ministack.services import stepfunctions as sfn
 
+from . import integrations
 from .execution import Scope
 from .paths import StateError, insert, resolve, select, template
 from .retry import attempts
@@ -34,6 +35,7 @@ def _call(state: dict[str, Any], parameters: Any, chosen: Any, scope: Scope, ctx
     history = _History(scope, resource, parameters, timeout)
     history.scheduled()
     try:
+        integrations.machine.set(integrations.Machine(ctx["StateMachine"]["Name"], ctx["Execution"]["RoleArn"]))
         if ".waitForTaskToken" in resource:
             token = ctx["Task"]["Token"]
             result = scope.call(lambda: sfn._invoke_with_callback(resource, parameters, token, state), timeout)

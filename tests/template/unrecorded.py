@@ -1,0 +1,144 @@
+"""What roles need though no recorded call shows it: AWS acts in their name, or tests/workflow does not get there.
+
+Each with the source that says so, or the test that gets there.
+"""
+
+from local.cloud import STACK
+
+_LOG_DELIVERY = ("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries")
+_LOG_DELIVERY += ("PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups")
+_LOGS = ("CreateLogGroup", "CreateLogStream", "PutLogEvents", "DescribeLogStreams")
+_TRACES = ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets")
+_PLUG_IN = ("CreateNetworkInterface", "CreateNetworkInterfacePermission", "DeleteNetworkInterface")
+_PLUG_IN += ("DeleteNetworkInterfacePermission",)
+_LOOK_AROUND = ("DescribeDhcpOptions", "DescribeNetworkInterfaces", "DescribeSecurityGroups", "DescribeSubnets")
+_LOOK_AROUND += ("DescribeVpcs",)
+_SCHEDULED = ("SweepUploadsFunction", "DeleteOrphansFunction")
+_PARK = "sqs:SendMessage arn:aws:sqs:us-east-1:000000000000:UploadsDeadLetterQueue"  # what failed at every try
+_SCORED_BY_JOBS = ("validation", "invoices/{model}")
+_SAGEMAKER_LOGS = "arn:aws:logs:us-east-1:000000000000:log-group:/aws/sagemaker/*"
+
+# (logical id, or type of all that are meant; action, resource and context of each need; why, and the source)
+UNRECORDED: list[tuple[str, list[str], str]] = [
+    (
+        "AWS::StepFunctions::StateMachine",
+        [f"logs:{action} *" for action in _LOG_DELIVERY],
+        "its executions are logged: https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html",
+    ),
+    (
+        "AWS::StepFunctions::StateMachine",
+        [f"xray:{action} *" for action in _TRACES],
+        "its executions are traced: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-xray-tracing.html",
+    ),
+    (
+        "SageMakerRole",
+        [
+            *(f"logs:{action} {_SAGEMAKER_LOGS}" for action in _LOGS),
+            "cloudwatch:PutMetricData * cloudwatch:namespace=/aws/sagemaker/TrainingJobs",
+            "ecr:GetAuthorizationToken *",
+        ],
+        "the training and serving containers: https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html",
+    ),
+    (
+        "SageMakerRole",
+        [
+            *(f"ec2:{action} * ec2:Vpc=arn:aws:ec2:us-east-1:000000000000:vpc/Vpc" for action in _PLUG_IN),
+            *(f"ec2:{action} *" for action in _LOOK_AROUND),
+        ],
+        "training in the network: https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html",
+    ),
+    (
+        "MonitorStateMachineDaily",
+        [f"states:StartExecution arn:aws:states:us-east-1:000000000000:stateMachine:{STACK}-monitor"],
+        "the schedule fires once a day: https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html",
+    ),
+    (
+        "ReportFailureFunction",
+        [f"sagemaker:StopTrainingJob arn:aws:sagemaker:us-east-1:000000000000:training-job/{STACK}-{{run}}"],
+        "a run ends while its job trains, which is over in a second here: tests/unit/test_failures.py",
+    ),
+    (
+        "ParkUploadFunction",
+        [
+            "s3:DeleteObject arn:aws:s3:::DataBucket/parked/{upload}",
+            "dynamodb:PutItem arn:aws:dynamodb:us-east-1:000000000000:table/ClaimTable",
+            "dynamodb:GetItem arn:aws:dynamodb:us-east-1:000000000000:table/ClaimTable",
+        ],
+        "a model goes live between two of its calls: tests/unit/test_park_upload.py",
+    ),
+    (
+        "DeleteOrphansFunction",
+        ["s3:DeleteObject arn:aws:s3:::DataBucket/runs/{run}/*"],
+        "an old run is deleted whole, whatever it has left: tests/workflow/test_delete_orphans.py",
+    ),
+    (
+        "RestoreModelFunction",
+        ["s3:ListBucket arn:aws:s3:::DataBucket"],
+        "nothing was ever live: tests/unit/test_restoring.py",
+    ),
+    (
+        "LearnFromVerdictsFunction",
+        ["s3:PutObject arn:aws:s3:::DataBucket/runs/{run}/results/proposed_suppressions.json"],
+        "reviewers find twelve lines of a pattern fine: tests/unit/test_learning.py",
+    ),
+    (
+        "ScheduleRole",
+        [
+            *(f"lambda:InvokeFunction arn:aws:lambda:us-east-1:000000000000:function:{name}" for name in _SCHEDULED),
+            _PARK,
+        ],
+        "schedules fire when it is time: https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html",
+    ),
+    *(
+        (
+            f"{machine.title()}StateMachine",
+            [
+                f"states:StartExecution arn:aws:states:us-east-1:000000000000:stateMachine:{STACK}-{machine}",
+                f"states:DescribeExecution arn:aws:states:us-east-1:000000000000:execution:{STACK}-{machine}/x:y",
+                f"states:StopExecution arn:aws:states:us-east-1:000000000000:execution:{STACK}-{machine}/x:y",
+                *(f"s3:GetObject arn:aws:s3:::DataBucket/runs/{{run}}/{name}" for name in parts),
+            ],
+            "a Distributed Map: https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html",
+        )
+        for machine, parts in (("train", ("parts.json", "champion-parts.json")), ("score", ("parts.json",)))
+    ),
+    (
+        "SageMakerRole",
+        [
+            need
+            for kind in _SCORED_BY_JOBS
+            for need in (
+                f"s3:ListBucket arn:aws:s3:::DataBucket s3:prefix=runs/{{run}}/features/{kind}/",
+                f"s3:GetObject arn:aws:s3:::DataBucket/runs/{{run}}/features/{kind}/part-{{n}}.csv",
+                "s3:PutObject arn:aws:s3:::DataBucket/runs/{run}/transformed/{job}/part-{n}.csv.out",
+            )
+        ],
+        "transform jobs act in the name of their model's role, which their requests do not name: "
+        "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html",
+    ),
+    (
+        "BatchRole",
+        [
+            *(f"logs:{action} {_SAGEMAKER_LOGS}" for action in _LOGS),
+            "cloudwatch:PutMetricData * cloudwatch:namespace=/aws/sagemaker/ProcessingJobs",
+            "ecr:GetAuthorizationToken *",
+            "s3:GetObject arn:aws:s3:::DataBucket/runs/{run}/preprocessing/request.json",
+            "s3:PutObject arn:aws:s3:::DataBucket/runs/{run}/preprocessing/answer.json",
+            *(f"ec2:{action} * ec2:Vpc=arn:aws:ec2:us-east-1:000000000000:vpc/Vpc" for action in _PLUG_IN),
+            *(f"ec2:{action} *" for action in _LOOK_AROUND),
+        ],
+        "the processing job: https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html",
+    ),
+    *(
+        (name, [_PARK], "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html")
+        for name in ("ReportFailureFunction", *_SCHEDULED, "DeleteHostedFunction")
+    ),
+]
+# A processing job runs the library code of these functions in the name of its role; it writes down no calls here.
+SAME_CODE = {"BatchRole": ("PreprocessFunction", "EncodeLinesFunction")}
+# Policies of AWS's own that functions have, as SAM gives them: what for.
+MANAGED = {
+    "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole": "a function writes its logs",
+    "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess": "a function writes its traces",
+    "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole": "Lambda connects it to the network",
+}
