@@ -15,7 +15,7 @@ State = dict[str, Any]
 Machines = dict[Path, dict[str, Any]]
 
 # Names that Step Functions itself raises; every other name in ErrorEquals is one of our exception classes.
-SERVICE_ERRORS = re.compile(r"States\.\w+|Lambda\.\w+|SageMaker\.\w+|Sns\.\w+|S3\.\w+|DynamoDb\.\w+")
+SERVICE_ERRORS = re.compile(r"States\.\w+|Lambda\.\w+|SageMaker\.\w+|Sns\.\w+|S3\.\w+|DynamoDb\.\w+|Runtime\.\w+")
 # States that are called otherwise than their function, because a machine may use a state's name only once.
 SECOND_USES = {
     "ScoreChampionLines": "ScoreLines",
@@ -123,6 +123,13 @@ def test_retries_are_named_bounded_and_spread_out(machines: Machines) -> None:
                 assert retry["JitterStrategy"] == "FULL", name
                 assert retry["MaxDelaySeconds"] > 0, name
                 assert retry["MaxAttempts"] > 0, name
+
+
+def test_a_function_whose_process_died_is_tried_again(machines: Machines) -> None:
+    """Its work may be done already: tests/faults and test_crash_safety.py hold that a retry does no harm."""
+    for name, state, _ in tasks(machines):
+        if called_function(state) is not None:
+            assert "Runtime.ExitError" in [error for retry in state["Retry"] for error in retry["ErrorEquals"]], name
 
 
 def test_catches_keep_the_state_and_the_last_one_takes_all(machines: Machines) -> None:

@@ -50,7 +50,8 @@ def test_no_two_keys_share_a_claim():
 def test_a_failure_is_told_in_lines_of_our_own(cloud, deleted, case):  # noqa: F811
     detail = dropped(cloud, case)
     cause = str(InvalidUploadError(case.key, "the file is empty", "It needs a header."))
-    told = {"name": "run", "executionArn": "arn", "status": "FAILED", "error": "InvalidUploadError"}
+    told = {"name": "run", "executionArn": "arn", "status": "FAILED", "startDate": "2026-11-24T12:00:00Z"}
+    told |= {"error": "InvalidUploadError"}
     report = FailureReport(**told, cause=json.dumps({"errorMessage": cause}), input=json.dumps(detail))
     failures.report_failure(report, FailureSettings.from_environment())
     receipt = Receipt.model_validate_json(store.get_bytes(BUCKET, "runs/run/receipt.json"))
