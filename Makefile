@@ -21,7 +21,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help demo up test fuzz invoke record-calls rollback erase lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
+.PHONY: help demo up test fuzz faults invoke record-calls rollback erase lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -37,6 +37,9 @@ test: $(DEV) ## Run the tests (ARGS="-k threshold" to choose)
 
 fuzz: $(DEV) $(UV) ## Look for uploads that break the readers: FORMAT=csv or ledes, SECONDS=600
 	@PYTHONPATH=layers/core:. $(UV) run --quiet --frozen --with atheris==3.0.0 python -m tests.corpus.fuzz $(or $(FORMAT),csv) --seconds $(or $(SECONDS),600)
+
+faults: $(DEV) ## Break each AWS call of each workflow in each way (ARGS="--match 'review |'" to choose); goes on where it was
+	@PYTHONPATH=layers/core:. $(BIN)/python -m tests.faults $(ARGS)
 
 invoke: $(DEV) ## Run one function: FUNCTION=preprocess [EVENT=events/preprocess.json]; `make up` must be running
 	@bash scripts/invoke.sh "$(FUNCTION)" "$(or $(EVENT),events/$(FUNCTION).json)" $(ARGS)

@@ -10,7 +10,7 @@ settings = OrphanSettings.from_environment()
 
 @entry_point(UpkeepRequest)
 def handler(request: UpkeepRequest) -> Cleared:
-    cleared = delete_orphans(settings)
+    cleared = delete_orphans(request, settings)
     logger.info("Deleted", **cleared.model_dump())
     if cleared.hosted:  # a metric costs money while it is written
         count(OrphansDeleted=len(cleared.hosted))

@@ -10,7 +10,7 @@ settings = SweepSettings.from_environment()
 
 @entry_point(UpkeepRequest)
 def handler(request: UpkeepRequest) -> Swept:
-    swept = sweep_uploads(settings)
+    swept = sweep_uploads(request, settings)
     logger.info("Swept", **swept.model_dump())
     if swept.stuck:  # a metric costs money while it is written
         count(UploadsStuck=swept.stuck)

@@ -2,8 +2,8 @@
 
 Nothing is installed unless LOCAL_CALLS names a folder. There, calls.jsonl gains a line for each try of each call,
 history.jsonl that and one for what needs a permission though no call shows it, and order.json, while it exists, says
-which call fails how (`Order`). botocore's own retries happen as always, a hundred times as fast. The file imports
-nothing of this package: functions' processes load it by itself.
+which call fails how (`Order`). Retries happen as always, but botocore and functions wait a hundredth of their time for
+them. The file imports nothing of this package: functions' processes load it by itself.
 """
 
 import contextlib
@@ -21,7 +21,8 @@ from typing import Any
 FOLDER = "LOCAL_CALLS"
 STATES, RULES = "StepFunctions", "EventBridge"  # the callers of what state machines call and rules start
 SLOW_SECONDS = 0.5
-_BACKOFF_SCALE = 0.01
+_WAIT_SCALE = 0.01
+_sleep = time.sleep
 # What names the thing that a call is about. No other parameter is written down: some hold invoice text.
 _NAMES = (
     "Bucket", "Key", "Prefix", "VersionId", "TableName", "TopicArn", "QueueUrl", "FunctionName", "TrainingJobName",
@@ -87,10 +88,10 @@ class Calls:
     def cancel(self) -> int:
         """Takes the order back; returns how often it was met."""
         (self._folder / "order.json").unlink(missing_ok=True)
-        met = list(self._folder.glob("met-*"))
-        for mark in met:
+        met = self.met()
+        for mark in self._folder.glob("met-*"):
             mark.unlink()
-        return len(met)
+        return met
 
     def met(self) -> int:
         """How often the order that stands was met so far."""
@@ -215,7 +216,10 @@ def install(caller: str, machine: Callable[[], str] = lambda: "") -> None:
 
     client._make_api_call, client._emit_api_params = call, sign
     endpoint._do_get_response, endpoint._send = attempt, send
-    module.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds * _BACKOFF_SCALE))
+    # A function's process is the function's alone: awswrangler waits there too, and our own code for an endpoint.
+    waiting: Any = SimpleNamespace() if caller == STATES else time
+    waiting.sleep = lambda seconds: _sleep(seconds * _WAIT_SCALE)
+    module.time = waiting
 
 
 def _refusal(code: str, status: int, url: str) -> Any:
@@ -235,7 +239,7 @@ def _answer(kind: str | None, request: Any, attempt: Callable[[], Any]) -> Any:
         return None, ConnectionClosedError(endpoint_url=request.url)
     answer = attempt()
     if kind == "slow":
-        time.sleep(SLOW_SECONDS)
+        _sleep(SLOW_SECONDS)
     elif kind == "timeout":
         return None, ReadTimeoutError(endpoint_url=request.url)
     elif kind == "truncated" and not request.stream_output:  # botocore reads such a body itself, as one with the answer

@@ -11,7 +11,10 @@ RESOURCES = ("TrainingJob", "TransformJob", "ProcessingJob", "Endpoint")
 
 @dataclass(frozen=True)
 class Fault:
-    """What fails (`target`: an operation's name or one of RESOURCES), how, and how many times in a row."""
+    """What fails (`target`: an operation's name or one of RESOURCES), how, and how many times in a row.
+
+    A job with the error "Hanging" does not fail: it is in progress until somebody stops it.
+    """
 
     target: str
     error: str = "ThrottlingException"

@@ -14,6 +14,7 @@ from local.sagemaker.store import Store
 INSTANCE_QUOTA = 20
 DEFAULT_RUNTIME = 86_400
 LONGEST_REASON = 1024
+HANGING_SECONDS = 60  # of a job that was ordered to hang: until it is stopped, or goes on
 
 
 class Ended(Exception):
@@ -156,7 +157,11 @@ class Jobs(Generic[AnyJob]):
     def _run(self, job: AnyJob) -> None:
         try:
             job.started = now()
-            if fault := self._faults.take(self.resource):
+            fault = self._faults.take(self.resource)
+            if fault and fault.error == "Hanging":
+                job.stop_requested.wait(HANGING_SECONDS)
+                job.check()
+            elif fault:
                 self._finish(job, "Failed", "Failed", fault.message)
                 return
             self._work(job)

@@ -240,6 +240,18 @@ def test_a_running_job_is_stopped(sagemaker: SageMaker, many_rows: bytes) -> Non
         sagemaker.control.stop_training_job(TrainingJobName=name)
 
 
+def test_a_job_that_is_ordered_to_hang_is_in_progress_until_it_is_stopped(
+    sagemaker: SageMaker, normal_rows: np.ndarray
+) -> None:
+    sagemaker.own_path("POST", "/_faults", {"target": "TrainingJob", "error": "Hanging"})
+    request = sagemaker.job_request(sagemaker.put(normal_rows))
+    name = request["TrainingJobName"]
+    sagemaker.control.create_training_job(**request)
+    wait_for(lambda: sagemaker.control.describe_training_job(TrainingJobName=name)["SecondaryStatus"] == "Downloading")
+    sagemaker.control.stop_training_job(TrainingJobName=name)
+    assert sagemaker.ended(name)["TrainingJobStatus"] == "Stopped"
+
+
 def test_a_job_that_runs_too_long_is_ended(sagemaker: SageMaker, many_rows: bytes) -> None:
     limit = {"MaxRuntimeInSeconds": 1}
     job = sagemaker.train(sagemaker.put(many_rows), HyperParameters=LONG, StoppingCondition=limit)

@@ -15,7 +15,7 @@ State = dict[str, Any]
 Machines = dict[Path, dict[str, Any]]
 
 # Names that Step Functions itself raises; every other name in ErrorEquals is one of our exception classes.
-SERVICE_ERRORS = re.compile(r"States\.\w+|Lambda\.\w+|SageMaker\.\w+|Sns\.\w+|S3\.\w+|DynamoDb\.\w+")
+SERVICE_ERRORS = re.compile(r"States\.\w+|Lambda\.\w+|SageMaker\.\w+|Sns\.\w+|S3\.\w+|DynamoDb\.\w+|Runtime\.\w+")
 # States that are called otherwise than their function, because a machine may use a state's name only once.
 SECOND_USES = {
     "ScoreChampionLines": "ScoreLines",

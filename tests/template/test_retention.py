@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from suspicious_lines.layout import captured_key, ground_truth_key, judged_key, monitoring_key
+from suspicious_lines.layout import captured_key, ground_truth_key, judged_key, monitoring_key, told_key
 
 DAY, AT = date(2026, 11, 23), datetime(2026, 11, 23, tzinfo=UTC)
 # Parameter -> the prefixes whose objects it lets expire.
@@ -46,7 +46,8 @@ def test_labels_are_kept_unless_somebody_says_otherwise(template: dict[str, Any]
 def test_no_rule_reaches_what_models_and_runs_need(rules: list[dict[str, Any]]) -> None:
     written = [rule["Fn::If"][1] if "Fn::If" in rule else rule for rule in rules]
     expiring = {rule.get("Prefix") for rule in written if "ExpirationInDays" in rule}
-    assert expiring == set().union(*EXPIRING.values()) | {"athena/", "code/"}
+    short_lived = {"athena/", "code/", f"{told_key('run', 'results').split('/')[0]}/"}
+    assert expiring == set().union(*EXPIRING.values()) | short_lived
     assert len({rule["Id"] for rule in written}) == len(written)
 
 

@@ -1,12 +1,14 @@
 import csv
 import io
+import itertools
 import json
 
 import pytest
+from botocore.exceptions import ClientError
 
 from frames import BUCKET
 from suspicious_lines import aws, store
-from suspicious_lines.notifications import publish
+from suspicious_lines.notifications import Note, publish
 from suspicious_lines.results import FLAGGED_COLUMNS
 
 METRICS = {
@@ -46,17 +48,20 @@ def flagged(number: int) -> dict[str, str]:
 @pytest.fixture
 def notify(cloud, load_handler, context):
     """Writes results, sends the messages, and returns them: (subject, text, attributes)."""
+    runs = itertools.count()
 
-    def run(rows, metrics=METRICS, refused="7,Minutes,secret,is negative\n"):
-        store.put_json(BUCKET, "runs/run/results/metrics.json", metrics)
+    def run(rows, metrics=METRICS, refused="7,Minutes,secret,is negative\n", run=""):
+        run = run or f"run-{next(runs)}"
+        store.put_json(BUCKET, f"runs/{run}/results/metrics.json", metrics)
         listed = io.StringIO()
         writer = csv.DictWriter(listed, list(FLAGGED_COLUMNS.values()))
         writer.writeheader()
         writer.writerows(rows)
-        store.put(BUCKET, "runs/run/results/suspicious_lines.csv", listed.getvalue().encode("utf-8-sig"), "text/csv")
-        store.put(BUCKET, "runs/run/rejected.csv", f"Line,Column,Value,Reason\n{refused}", "text/csv")
-        assert load_handler("notify_reviewers")({"run": "run", "upload": UPLOAD}, context)["message_id"]
-        found = cloud.sqs.receive_message(QueueUrl=cloud.queues["reviewers"], MaxNumberOfMessages=10)["Messages"]
+        store.put(BUCKET, f"runs/{run}/results/suspicious_lines.csv", listed.getvalue().encode("utf-8-sig"), "text/csv")
+        store.put(BUCKET, f"runs/{run}/rejected.csv", f"Line,Column,Value,Reason\n{refused}", "text/csv")
+        assert load_handler("notify_reviewers")({"run": run, "upload": UPLOAD}, context)["message_id"]
+        answer = cloud.sqs.receive_message(QueueUrl=cloud.queues["reviewers"], MaxNumberOfMessages=10)
+        found = answer.get("Messages", [])
         sent = [json.loads(message["Body"]) for message in found]
         return [
             (one["Subject"], one["Message"], {name: a["Value"] for name, a in one["MessageAttributes"].items()})
@@ -80,7 +85,7 @@ def test_the_message_says_what_to_do_why_and_where(notify):
     assert "* line 7, column Minutes: is negative" in text
     assert "73% (58% to 84%) of the listed lines are known errors" in text
     assert "88 of 100 planted errors would have been listed (minutes 40 of 50, fee 48 of 50)" in text
-    assert "s3://" + BUCKET + "/runs/run/" in text
+    assert "s3://" + BUCKET + "/runs/run-0/" in text
     assert "results/report.html?X-Amz-Algorithm=AWS4-HMAC-SHA256" in text
     assert "X-Amz-Expires=43200" in text
     assert "secret" not in text
@@ -133,7 +138,7 @@ def test_links_name_the_region(cloud, monkeypatch):
 
 @pytest.mark.parametrize("subject", ["two\nlines", "a\x7fb", "x" * 300, "Gebühr für Müller"])
 def test_any_subject_and_any_length_reach_the_topic(cloud, subject):
-    publish("arn:aws:sns:us-east-1:000000000000:reviewers", subject, "€" * 200_000)
+    publish(Note(BUCKET, "run", "results"), "arn:aws:sns:us-east-1:000000000000:reviewers", subject, "€" * 200_000)
     (message,) = cloud.sqs.receive_message(QueueUrl=cloud.queues["reviewers"])["Messages"]
     sent = json.loads(message["Body"])
     assert sent["Subject"].isascii()
@@ -141,3 +146,22 @@ def test_any_subject_and_any_length_reach_the_topic(cloud, subject):
     assert len(sent["Subject"]) < 100
     assert len(sent["Message"].encode()) <= 256 * 1024
     assert sent["MessageAttributes"]["scope"]["Value"] == "all"
+
+
+def test_a_retry_sends_what_was_not_sent_and_nothing_else(cloud, notify, monkeypatch):
+    monkeypatch.setenv("NOTIFY_BY_FIRM", "true")
+    rows = [flagged(number) for number in range(4)]
+    assert len(notify(rows, run="again")) == 3
+    assert notify(rows, run="again") == []
+    store.delete(BUCKET, "told/again/results-of-firm-00001.json")
+    ((_, _, attributes),) = notify(rows, run="again")
+    assert attributes["firm"] == "Specimen Elm LLP"
+
+
+def test_a_note_that_cannot_be_written_fails_nothing(cloud, notify, monkeypatch):
+    def refused(*_):
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject")
+
+    put_json = store.put_json
+    monkeypatch.setattr(store, "put_json", lambda *given: (refused if "told/" in given[1] else put_json)(*given))
+    assert len(notify([flagged(1)])) == 1

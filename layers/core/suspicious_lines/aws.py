@@ -37,6 +37,9 @@ _BUSY_CODES = {
     "TooManyRequestsException",
 }
 _BROKEN_OFF = (ConnectionError, HTTPClientError, IncompleteReadError, FlexibleChecksumError, ResponseParserError)
+# Left to Step Functions alone: a throttled endpoint, whose waiting costs nothing there, and e-mails, which a try whose
+# answer was lost has perhaps sent.
+_TRIED_ONCE = {"sagemaker-runtime", "sns"}
 _QUOTA_CODES = {"ResourceLimitExceeded", "LimitExceededException"}
 
 
@@ -44,12 +47,10 @@ _QUOTA_CODES = {"ResourceLimitExceeded", "LimitExceededException"}
 def client(service: str) -> Any:
     """The process's client for an AWS service: boto3's own retries first, Step Functions' after them.
 
-    A throttled endpoint is left to Step Functions alone, whose waiting costs nothing. The read timeout outlasts the
-    60 s that SageMaker gives an invocation.
+    The read timeout outlasts the 60 s that SageMaker gives an invocation.
     """
-    attempts = 1 if service == "sagemaker-runtime" else 4
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": attempts},
+        retries={"mode": "standard", "total_max_attempts": 1 if service in _TRIED_ONCE else 4},
         connect_timeout=5,
         read_timeout=75,
         # For the links in e-mails, which must name the bucket's region to be valid there.

@@ -5,7 +5,7 @@ from typing import Any
 from suspicious_lines import store
 from suspicious_lines.layout import monitoring_key
 from suspicious_lines.messages import DriftMailRequest, Notified
-from suspicious_lines.notifications import RULER, publish
+from suspicious_lines.notifications import RULER, Note, publish
 from suspicious_lines.settings import DriftMailSettings
 
 
@@ -33,7 +33,8 @@ def report_drift(request: DriftMailRequest, settings: DriftMailSettings) -> Noti
         "",
     ]
     subject = f"Drift: {drifted_of} on {request.day}"
-    return Notified(message_id=publish(settings.operators_topic_arn, subject, "\n".join(text)))
+    note = Note(bucket, request.run, "drift")
+    return Notified(message_id=publish(note, settings.operators_topic_arn, subject, "\n".join(text)))
 
 
 def words(measure: dict[str, Any]) -> str:

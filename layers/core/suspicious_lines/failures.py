@@ -11,7 +11,7 @@ from suspicious_lines.costs import estimate
 from suspicious_lines.hosting import delete_endpoint, settle
 from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles, captured_key, resource_name
 from suspicious_lines.messages import Failure, FailureReport, Upload
-from suspicious_lines.notifications import publish
+from suspicious_lines.notifications import Note, publish
 from suspicious_lines.receipts import Receipt, find_receipt, read_timings, training_seconds
 from suspicious_lines.settings import FailureSettings
 from suspicious_lines.training import stop_job
@@ -119,7 +119,8 @@ def _tell(receipt: Receipt, place: str, settings: FailureSettings) -> None:
     file = receipt.input.name if receipt.input else "no upload"
     if receipt.error == _UPLOAD_AT_FAULT:
         advice = f"Nothing of this file could be used.\n\n{receipt.cause}\n"
-        publish(settings.reviewers_topic_arn, f"Please mend and drop again: {file}", advice)
+        note = Note(settings.data_bucket, receipt.run, "unusable")
+        publish(note, settings.reviewers_topic_arn, f"Please mend and drop again: {file}", advice)
     deleted = ", ".join(receipt.deleted or []) or "nothing was left to delete"
     text = [
         f"Run {receipt.run} of {file} ended as {receipt.status}.",
@@ -132,4 +133,5 @@ def _tell(receipt: Receipt, place: str, settings: FailureSettings) -> None:
         f"Receipt: {place}/receipt.json",
         "",
     ]
-    publish(settings.operators_topic_arn, f"Run failed: {receipt.error} on {file}", "\n".join(text))
+    note = Note(settings.data_bucket, receipt.run, "failed")
+    publish(note, settings.operators_topic_arn, f"Run failed: {receipt.error} on {file}", "\n".join(text))

@@ -130,6 +130,11 @@ def monitoring_key(day: date, name: str) -> str:
     return f"monitoring/dt={day.isoformat()}/{name}"
 
 
+def told_key(run: str, message: str) -> str:
+    """The note that a run has sent an e-mail: no retry sends it again. Deleted after 30 days by the bucket."""
+    return f"told/{run}/{message}.json"
+
+
 def ground_truth_key(at: datetime, run: str) -> str:
     """The labels that a review run gave, where SageMaker's Model Monitor looks for them: by hour of UTC.
 

@@ -1,12 +1,17 @@
 """The e-mails: what reviewers and operators read."""
 
+import contextlib
+import hashlib
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from suspicious_lines import store
 from suspicious_lines.aws import client
-from suspicious_lines.layout import RunFiles
+from suspicious_lines.layout import RunFiles, told_key
 from suspicious_lines.messages import MOVED_BY_VERDICTS, Notified, NotifyRequest
 from suspicious_lines.settings import NotifySettings
 from suspicious_lines.spreadsheet import from_csv
@@ -43,24 +48,48 @@ def notify_reviewers(request: NotifyRequest, settings: NotifySettings) -> Notifi
         *_sureness(metrics),
         *place(f"s3://{bucket}/{files.prefix}"),
     ]
-    message = publish(topic, subject_of(flagged), "\n".join(text), _attributes(flagged))
+    note = Note(bucket, request.run, "results")
+    message = publish(note, topic, subject_of(flagged), "\n".join(text), _attributes(flagged))
     if settings.notify_by_firm:
-        for firm, rows in _grouped(flagged, "Firm Name"):
+        for number, (firm, rows) in enumerate(_grouped(flagged, "Firm Name")):
             part = [
                 *_opening(request.upload.name, metrics, rows),
                 *_lines(rows),
                 *place(f"s3://{bucket}/{files.prefix}"),
             ]
             attributes = _attributes(rows) | {"scope": "firm", "firm": firm}
-            publish(topic, subject_of(rows), "\n".join(part), attributes)
+            note = Note(bucket, request.run, f"results-of-firm-{number:05d}")
+            publish(note, topic, subject_of(rows), "\n".join(part), attributes)
     return Notified(message_id=message)
 
 
-def publish(topic_arn: str, subject: str, text: str, attributes: dict[str, str | float] | None = None) -> str:
-    """Publishes and returns the message's id. SNS subjects are ASCII, one line, below 100 characters.
+class Note(NamedTuple):
+    """What names a message of a run, so that it is sent once however often its state is tried."""
 
-    Without attributes of its own a message is for everybody (`scope` = all).
+    bucket: str
+    run: str
+    message: str
+
+    @property
+    def key(self) -> str:
+        return told_key(self.run, self.message)
+
+    def of(self, text: str) -> "Note":
+        """The note of one of several messages of a kind: told apart by their text, which is the same at every try."""
+        return self._replace(message=f"{self.message}-{hashlib.sha256(text.encode()).hexdigest()[:16]}")
+
+
+def publish(
+    note: Note, topic_arn: str, subject: str, text: str, attributes: dict[str, str | float] | None = None
+) -> str:
+    """Publishes what an earlier try has not, and returns the message's id.
+
+    SNS subjects are ASCII, one line, below 100 characters. Without attributes of its own a message is for everybody
+    (`scope` = all). The note is written when SNS has the message: only where SNS's own answer is lost does a retry send
+    a second one.
     """
+    if written := store.get_with_etag(note.bucket, note.key):
+        return json.loads(written[0])["message_id"]
     printable = "".join(character if character.isprintable() else " " for character in subject)
     subject = " ".join(printable.encode("ascii", "replace").decode().split())[:99]
     body = text.encode()[:MOST_MESSAGE_BYTES].decode("utf-8", "ignore")
@@ -69,6 +98,9 @@ def publish(topic_arn: str, subject: str, text: str, attributes: dict[str, str |
         for name, value in (attributes or {"scope": "all"}).items()
     }
     sent = client("sns").publish(TopicArn=topic_arn, Subject=subject, Message=body, MessageAttributes=typed)
+    # Sent it is: a note that cannot be written must not fail the run, and a retry is all that would miss it.
+    with contextlib.suppress(BotoCoreError, ClientError):
+        store.put_json(note.bucket, note.key, {"message_id": sent["MessageId"]})
     return sent["MessageId"]
 
 

@@ -11,17 +11,17 @@ from suspicious_lines.aws import client
 from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.hosting import delete_endpoint
 from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, resource_name
-from suspicious_lines.notifications import counted, publish
+from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.promotion import find_live_model
 from suspicious_lines.settings import OrphanSettings
 from suspicious_lines.training import stop_job
-from suspicious_lines.upkeep_messages import Cleared
+from suspicious_lines.upkeep_messages import Cleared, UpkeepRequest
 
 WORK_SECONDS = 780
 LISTED = 100
 
 
-def delete_orphans(settings: OrphanSettings) -> Cleared:
+def delete_orphans(request: UpkeepRequest, settings: OrphanSettings) -> Cleared:
     """Deletes what this stack made and neither a live or former model nor a run needs, and says so by e-mail.
 
     What is younger than `sweep_minutes` is left alone: its execution may not be listed yet. What there is no time for
@@ -55,7 +55,7 @@ def delete_orphans(settings: OrphanSettings) -> Cleared:
             store.delete_all(settings.data_bucket, keys)
             runs.append(run)
     finally:
-        _tell(hosted, runs, settings)
+        _tell(hosted, runs, Note(settings.data_bucket, request.run, "deleted"), settings)
     return Cleared(hosted=hosted, runs=runs)
 
 
@@ -120,7 +120,7 @@ def _old_runs(settings: OrphanSettings, now: datetime, needed: set[str]) -> Iter
             yield run, [found["Key"] for found in files]
 
 
-def _tell(hosted: list[str], runs: list[str], settings: OrphanSettings) -> None:
+def _tell(hosted: list[str], runs: list[str], note: Note, settings: OrphanSettings) -> None:
     text = []
     if hosted:
         text += ["A run that broke off left these, and neither a run nor a kept model needs them. They were deleted,"]
@@ -134,7 +134,8 @@ def _tell(hosted: list[str], runs: list[str], settings: OrphanSettings) -> None:
         what = [counted(len(hosted), "leftover")] * bool(hosted) + [f"files of {counted(len(runs), 'run')}"] * bool(
             runs
         )
-        publish(settings.operators_topic_arn, f"Deleted: {' and '.join(what)}", "\n".join(text))
+        told = "\n".join(text)
+        publish(note.of(told), settings.operators_topic_arn, f"Deleted: {' and '.join(what)}", told)
 
 
 def _first(names: list[str]) -> list[str]:

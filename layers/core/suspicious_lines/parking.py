@@ -6,7 +6,7 @@ from suspicious_lines import claims, store
 from suspicious_lines.aws import client
 from suspicious_lines.layout import LIVE_MODEL_KEY, PARKED_PREFIX
 from suspicious_lines.messages import Parked, ParkRequest, Upload
-from suspicious_lines.notifications import publish
+from suspicious_lines.notifications import Note, publish
 from suspicious_lines.settings import ParkSettings
 
 
@@ -35,7 +35,8 @@ def park_upload(request: ParkRequest, settings: ParkSettings) -> Parked:
         f"Run: {request.run}",
         "",
     ]
-    publish(settings.operators_topic_arn, f"Waiting for a first model: {file}", "\n".join(text))
+    note = Note(bucket, request.run, "waiting")
+    publish(note, settings.operators_topic_arn, f"Waiting for a first model: {file}", "\n".join(text))
     return Parked(parked=True)
 
 

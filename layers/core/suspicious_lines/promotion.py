@@ -8,7 +8,7 @@ from suspicious_lines.errors import AwsUnavailableError, ChampionChangedError, N
 from suspicious_lines.hosting import can_score, delete_endpoint
 from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles
 from suspicious_lines.messages import LiveModel, ModelChange, ModelVersion, PromoteRequest, Refused, RefuseRequest
-from suspicious_lines.notifications import publish
+from suspicious_lines.notifications import Note, publish
 from suspicious_lines.settings import PromoteSettings, RefuseSettings
 
 TRIES = 5
@@ -103,7 +103,8 @@ def refuse_model(request: RefuseRequest, settings: RefuseSettings) -> Refused:
         f"Figures: s3://{bucket}/{files.result('comparison.json')}",
         "",
     ]
-    publish(settings.operators_topic_arn, f"New model not promoted: {request.upload.name}", "\n".join(text))
+    subject = f"New model not promoted: {request.upload.name}"
+    publish(Note(bucket, request.run, "not-promoted"), settings.operators_topic_arn, subject, "\n".join(text))
     return Refused(deleted=deleted)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from suspicious_lines.errors import NoFormerModelError
 from suspicious_lines.hosting import can_score
 from suspicious_lines.messages import LiveModel, ModelChange, ModelVersion, Restored, RestoreRequest
-from suspicious_lines.notifications import publish
+from suspicious_lines.notifications import Note, publish
 from suspicious_lines.promotion import LISTED, change_live_model, version_of
 from suspicious_lines.settings import RestoreSettings
 
@@ -32,7 +32,7 @@ def restore_model(request: RestoreRequest, settings: RestoreSettings) -> Restore
 
     live = change_live_model(settings.data_bucket, restored)
     done = next(change for change in live.history if change.execution == request.run)
-    _tell(done, settings)
+    _tell(done, request.run, settings)
     return Restored(run=done.run, replaced=done.replaced)
 
 
@@ -69,15 +69,16 @@ def _restored(current: LiveModel, wanted: ModelVersion, request: RestoreRequest)
     )
 
 
-def _tell(done: ModelChange, settings: RestoreSettings) -> None:
+def _tell(done: ModelChange, execution: str, settings: RestoreSettings) -> None:
     text = [
         f"The model of run {done.run} is live again, in place of that of run {done.replaced}.",
         "",
         f"Reason: {done.reason}",
-        f"Rolled back at {done.at} by execution {done.execution}.",
+        f"Rolled back at {done.at} by execution {execution}.",
         "",
         "Files that began before then end with the model they began with. To undo it:",
         f"make rollback RUN={done.replaced}",
         "",
     ]
-    publish(settings.operators_topic_arn, "Went back to a former model", "\n".join(text))
+    note = Note(settings.data_bucket, execution, "rolled-back")
+    publish(note, settings.operators_topic_arn, "Went back to a former model", "\n".join(text))

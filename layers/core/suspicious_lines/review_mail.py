@@ -5,7 +5,7 @@ from typing import Any
 from suspicious_lines import store
 from suspicious_lines.layout import RunFiles
 from suspicious_lines.messages import Notified, NotifyOfReviewRequest
-from suspicious_lines.notifications import RULER, counted, place, publish, refusals
+from suspicious_lines.notifications import RULER, Note, counted, place, publish, refusals
 from suspicious_lines.settings import NotifyOfReviewSettings
 from suspicious_lines.spreadsheet import from_csv
 
@@ -29,9 +29,10 @@ def notify_of_review(request: NotifyOfReviewRequest, settings: NotifyOfReviewSet
         ]
     )
     subject = subject_of(review)
-    message = publish(settings.reviewers_topic_arn, subject, text)
+    message = publish(Note(bucket, request.run, "review"), settings.reviewers_topic_arn, subject, text)
     if review["recalibration"] or review["proposals"]:
-        publish(settings.operators_topic_arn, subject, text)
+        note = Note(bucket, request.run, "review-to-operators")
+        publish(note, settings.operators_topic_arn, subject, text)
     return Notified(message_id=message)
 
 

@@ -8,10 +8,10 @@ from suspicious_lines import claims, executions, store
 from suspicious_lines.claims import NEVER_CLAIMED, ClaimRecord
 from suspicious_lines.layout import PARKED_PREFIX, TAKEN, RunFiles
 from suspicious_lines.messages import Upload
-from suspicious_lines.notifications import counted, publish
+from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.parking import note_key
 from suspicious_lines.settings import SweepSettings
-from suspicious_lines.upkeep_messages import Swept
+from suspicious_lines.upkeep_messages import Swept, UpkeepRequest
 
 # Older uploads are left alone. Far below the 90 days that claims are kept: without its claim an upload would look new.
 HORIZON = timedelta(days=14)
@@ -20,7 +20,7 @@ WORK_SECONDS = 240
 LISTED = 50
 
 
-def sweep_uploads(settings: SweepSettings) -> Swept:
+def sweep_uploads(request: UpkeepRequest, settings: SweepSettings) -> Swept:
     """Brings each upload to an end that has none: results, refused with reasons, a failure that was told, or parked.
 
     What was never claimed is started as S3's event would have. What a run claimed that has ended without a receipt is
@@ -28,12 +28,12 @@ def sweep_uploads(settings: SweepSettings) -> Swept:
     made it fail may make it fail again. What runs is left alone. Two executions of one upload are no harm: it is
     claimed once.
     """
-    return _Sweep(settings).work()
+    return _Sweep(request.run, settings).work()
 
 
 class _Sweep:
-    def __init__(self, settings: SweepSettings) -> None:
-        self._settings = settings
+    def __init__(self, run: str, settings: SweepSettings) -> None:
+        self._run, self._settings = run, settings
         self._machines = {
             "incoming/": settings.train_state_machine_arn,
             "invoices/": settings.score_state_machine_arn,
@@ -105,7 +105,7 @@ class _Sweep:
                 "SweepUploads does not try them again. See under UploadsStuckAlarm in docs/runbook.md what to do.",
                 "",
             ]
-            publish(operators, f"Stuck: {what}", "\n".join(text))
+            self._publish("stuck", operators, f"Stuck: {what}", "\n".join(text))
         if untaken := self._untold(self._untaken):
             what = counted(len(untaken), "dropped file")
             text = [
@@ -116,10 +116,13 @@ class _Sweep:
                 "(unpack it first, if it is an archive), drop that one, and delete these.",
                 "",
             ]
-            for topic in (reviewers, operators):
-                publish(topic, f"Nothing reads {what}", "\n".join(text))
+            for note, topic in (("untaken", reviewers), ("untaken-to-operators", operators)):
+                self._publish(note, topic, f"Nothing reads {what}", "\n".join(text))
         for upload in stuck + untaken:
             claims.note_told(self._settings.claim_table, upload)
+
+    def _publish(self, note: str, topic: str, subject: str, text: str) -> None:
+        publish(Note(self._settings.data_bucket, self._run, note).of(text), topic, subject, text)
 
     def _untold(self, uploads: list[Upload]) -> list[Upload]:
         return [upload for upload in uploads if not self._claims.get(upload.claim_id, NEVER_CLAIMED).told]

@@ -1,0 +1,380 @@
+"""One local cloud with a live model, a former one and a scored file, which each cell finds as the one before did."""
+
+import contextlib
+import email
+import email.policy
+import hashlib
+import io
+import json
+import os
+import re
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pandas as pd
+
+from local.activities import generate
+from local.cloud import STACK, Cloud
+from local.emulator.calls import FOLDER, STATES, Calls, Order
+from suspicious_lines.layout import LIVE_MODEL_KEY, resource_name
+from tests.faults.cells import FOR_EVER, Call, Cell, pattern
+
+PARAMETERS = {
+    "PollSeconds": "1",
+    "LinesPerPart": "100",
+    "ReviewBudget": "7",
+    "RecalibrationVerdicts": "3",
+    "NumTrees": "50",
+    "ModelsKept": "2",
+    "ReviewersEmail": "reviewers@example.com",
+    "OperatorsEmail": "operators@example.com",
+}
+ENVIRONMENT = {"SFN_WAIT_SCALE": "0.01", "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.05"}
+LIVE, FORMER, SCORED, JUDGED = "baseline-live", "baseline-former", "baseline-scored", "baseline-judged"
+WATCHED_DAY = "2026-01-01"
+MOST_SECONDS = 90
+# What a cell may leave there is taken away before the next one.
+_CLEARED = ("scored/", "judged/", "parked/", "config/", "monitoring/", "ground-truth/")
+
+
+@dataclass(frozen=True)
+class Run:
+    """An execution that ended; `input` is what it was started with."""
+
+    name: str
+    arn: str
+    status: str
+    error: str
+    input: Any
+
+
+class Stage:
+    """The local cloud, as a context manager; everything it writes is below `home`."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._runs = 0
+
+    def __enter__(self) -> "Stage":
+        folder = self._home / "calls"
+        folder.mkdir(parents=True)
+        self.calls = Calls(folder)
+        self._log = folder / "calls.jsonl"
+        self._open = contextlib.ExitStack()
+        self._open.enter_context(patch.dict(os.environ, ENVIRONMENT | {FOLDER: str(folder)}))
+        self.cloud = self._open.enter_context(Cloud(self._home, 0, 0, PARAMETERS))
+        self.bucket = self.cloud.outputs["DataBucketName"]
+        names = ("s3", "stepfunctions", "sagemaker", "dynamodb", "sqs", "lambda")
+        self.s3, self.sfn, self.sagemaker, self.dynamodb, self.sqs, self.lambdas = map(self.cloud.client, names)
+        self.logical = dict(self._resources())
+        self.physical = {logical: physical for physical, logical in self.logical.items()}
+        try:
+            self._set_up()
+        except BaseException:
+            self._open.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def _resources(self) -> Iterator[tuple[str, str]]:
+        """Physical and logical name of everything in the stack and in those nested in it."""
+        cloudformation, stacks = self.cloud.client("cloudformation"), [STACK]
+        while stacks:
+            for found in cloudformation.describe_stack_resources(StackName=stacks.pop())["StackResources"]:
+                physical = found["PhysicalResourceId"]
+                if found["ResourceType"] == "AWS::CloudFormation::Stack":
+                    stacks.append(physical)
+                else:
+                    yield physical, found["LogicalResourceId"].removesuffix("Function")
+
+    def _set_up(self) -> None:
+        self.activities = generate(lines=300).to_csv(index=False).encode()
+        self.invoices = _invoices().to_csv(index=False).encode()
+        for name in (FORMER, LIVE):
+            self._must(self.run("TrainStateMachineArn", self.upload("incoming/faults", self.activities), name))
+        self._must(self.run("ScoreStateMachineArn", self.upload("invoices/faults", self.invoices), SCORED))
+        (captured,) = [key for key in self.keys("scored/") if key.endswith(f"/{SCORED}.parquet")]
+        self.put(f"scored/dt={WATCHED_DAY}/{SCORED}.parquet", self.get(captured))
+        self.listed = pd.read_csv(io.BytesIO(self.get(f"runs/{SCORED}/results/suspicious_lines.csv")))
+        self._live = self.get(LIVE_MODEL_KEY)
+        self._must(self.run("ReviewStateMachineArn", self.upload("verdicts/faults", self.verdicts()), JUDGED))
+        (judged,) = self.keys("judged/")
+        self._judged = self.get(judged)
+        self._hosted = {  # of what artifact
+            name: self.sagemaker.describe_model(ModelName=name)["PrimaryContainer"] for name in self.hosted()["models"]
+        }
+
+    def _must(self, run: Run) -> None:
+        if run.status != "SUCCEEDED":
+            raise RuntimeError(f"{run.name} ended as {run.status}: {run.error}")
+
+    # --- what is put there and started --------------------------------------------------------------------------
+
+    def upload(self, key: str, body: bytes) -> dict[str, Any]:
+        """A new version of an object, as the detail of its event. No rule starts anything on these keys: they have no
+        ending, so that the stage names the executions."""
+        put = self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
+        described = {"key": key, "size": len(body), "etag": put["ETag"].strip('"'), "version-id": put["VersionId"]}
+        return {"bucket": {"name": self.bucket}, "object": described}
+
+    def new_name(self) -> str:
+        self._runs += 1
+        return f"cell-{self._runs:05d}"
+
+    def start(self, machine: str, given: Any, name: str = "") -> tuple[str, str]:
+        name = name or self.new_name()
+        started = self.sfn.start_execution(
+            stateMachineArn=self.cloud.outputs[machine], name=name, input=json.dumps(given)
+        )
+        return name, started["executionArn"]
+
+    def run(self, machine: str, given: Any, name: str = "") -> Run:
+        return self.end(*self.start(machine, given, name))
+
+    def end(self, name: str, arn: str) -> Run:
+        deadline = time.monotonic() + MOST_SECONDS
+        while time.monotonic() < deadline:
+            found = self.sfn.describe_execution(executionArn=arn)
+            if found["status"] != "RUNNING":
+                return Run(name, arn, found["status"], found.get("error", ""), json.loads(found["input"]))
+            time.sleep(0.02)
+        self.sfn.stop_execution(executionArn=arn)
+        raise TimeoutError(f"{name} still ran after {MOST_SECONDS} s")
+
+    def wait_for_state(self, arn: str, state: str) -> None:
+        deadline = time.monotonic() + MOST_SECONDS
+        while time.monotonic() < deadline:
+            events = self.sfn.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+            if any(event.get("stateEnteredEventDetails", {}).get("name") == state for event in events):
+                return
+            time.sleep(0.02)
+        raise TimeoutError(f"{arn} never entered {state}")
+
+    def started_since(self, machine: str, since: float) -> list[tuple[str, str]]:
+        """Executions that something else started."""
+        found = self.sfn.list_executions(stateMachineArn=self.cloud.outputs[machine], maxResults=20)["executions"]
+        late = [entry for entry in found if entry["startDate"].timestamp() >= since]
+        return [(entry["name"], entry["executionArn"]) for entry in late]
+
+    def order_of_engine(self, **fault: Any) -> None:
+        self._engine("POST", json.dumps(fault).encode())
+
+    def _engine(self, method: str, body: bytes | None) -> None:
+        request = urllib.request.Request(f"{self.cloud.engine_url}/_faults", data=body, method=method)
+        urllib.request.urlopen(request, timeout=5).close()
+
+    def order(self, cell: Cell, run: str) -> None:
+        caller = cell.call.caller
+        actual = self._placeholders(run)
+        where = {name: pattern(self.physical.get(value, value), actual) for name, value in cell.call.names.items()}
+        self.calls.order(
+            Order(
+                cell.kind,
+                caller if caller == STATES else self.physical[caller],
+                cell.call.service,
+                cell.call.operation,
+                where,
+                1 if cell.once else FOR_EVER,
+            )
+        )
+
+    def reset(self) -> None:
+        """As after the set-up: the same live and former model, no verdicts, nothing parked, no fault, no e-mail."""
+        self.calls.cancel()
+        self._engine("DELETE", None)
+        self.put(LIVE_MODEL_KEY, self._live)
+        hosted = self.hosted()
+        for name in hosted["endpoints"] - set(self._hosted):
+            self.sagemaker.delete_endpoint(EndpointName=name)
+        for name in hosted["configs"] - set(self._hosted):
+            self.sagemaker.delete_endpoint_config(EndpointConfigName=name)
+        for name in hosted["models"] - set(self._hosted):
+            self.sagemaker.delete_model(ModelName=name)
+        for name in self._hosted:
+            self._host(name, hosted)
+        watched = f"scored/dt={WATCHED_DAY}/"
+        for key in [key for prefix in _CLEARED for key in self.keys(prefix) if not key.startswith(watched)]:
+            self.s3.delete_object(Bucket=self.bucket, Key=key)
+        self.sqs.purge_queue(QueueUrl=self.cloud.outputs["UploadsDeadLetterQueueUrl"])
+        for mail in self.cloud.outbox.glob("*.eml"):
+            mail.unlink()
+        self.calls.take()
+
+    def _host(self, name: str, hosted: dict[str, set[str]]) -> None:
+        """Makes what is missing of a baseline's endpoint again, of the same artifact."""
+        sagemaker, role = self.sagemaker, "arn:aws:iam::000000000000:role/baseline"
+        if name not in hosted["models"]:
+            sagemaker.create_model(ModelName=name, PrimaryContainer=self._hosted[name], ExecutionRoleArn=role)
+        if name not in hosted["configs"]:
+            serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
+            variant = {"VariantName": "forest", "ModelName": name, "ServerlessConfig": serverless}
+            sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        if name not in hosted["endpoints"]:
+            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+        while sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Creating":
+            time.sleep(0.02)
+
+    def verdicts(self) -> bytes:
+        """Everything that was listed of the scored file is fine."""
+        rows = "".join(f"{SCORED},{line},fine,\r\n" for line in self.listed["Line"])
+        return f"Run,Line,Verdict,Note\r\n{rows}".encode()
+
+    def judge(self) -> None:
+        """As after a review: the next training has verdicts to learn from."""
+        self.put(f"judged/dt={WATCHED_DAY}/{JUDGED}.parquet", self._judged)
+
+    def forget_models(self) -> None:
+        """As on the first day: no model is live."""
+        self.s3.delete_object(Bucket=self.bucket, Key=LIVE_MODEL_KEY)
+
+    # --- what is found ------------------------------------------------------------------------------------------
+
+    def keys(self, prefix: str) -> list[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+    def get(self, key: str) -> bytes:
+        return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+    def find(self, key: str) -> dict[str, Any] | None:
+        """A JSON document; None where there is none."""
+        try:
+            return json.loads(self.get(key))
+        except self.s3.exceptions.NoSuchKey:
+            return None
+
+    def put(self, key: str, body: bytes) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
+
+    def hosted(self) -> dict[str, set[str]]:
+        sagemaker = self.sagemaker
+        running = sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
+        return {
+            "endpoints": {found["EndpointName"] for found in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]},
+            "configs": {
+                found["EndpointConfigName"]
+                for found in sagemaker.list_endpoint_configs(MaxResults=100)["EndpointConfigs"]
+            },
+            "models": {found["ModelName"] for found in sagemaker.list_models(MaxResults=100)["Models"]},
+            "jobs": {found["TrainingJobName"] for found in running},
+        }
+
+    def holds_claim(self, run: str) -> bool:
+        table = self.cloud.outputs["ClaimTableName"]
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=table)
+        items = [item for page in pages for item in page["Items"]]
+        return any(item.get("run") == {"S": run} and "released_at" not in item for item in items)
+
+    def mails(self) -> Counter[tuple[str, str]]:
+        """(addressee, subject) of the e-mails since the reset."""
+        read = [
+            email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+            for path in self.cloud.outbox.glob("*.eml")
+        ]
+        return Counter((mail["To"].partition("@")[0], mail["Subject"]) for mail in read)
+
+    def undelivered(self) -> list[dict[str, Any]]:
+        """What waits in the dead-letter queue."""
+        url = self.cloud.outputs["UploadsDeadLetterQueueUrl"]
+        found = self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        return [json.loads(message["Body"]) for message in found.get("Messages", [])]
+
+    def hand_on(self, message: dict[str, Any]) -> None:
+        """What docs/runbook.md tells operators to do with a message of ReportFailure's in the dead-letter queue."""
+        name = self.physical["ReportFailure"]
+        self.lambdas.invoke(FunctionName=name, Payload=json.dumps(message["requestPayload"]).encode())
+
+    def quiet(self, seconds: float = 0.2) -> None:
+        """Returns when nothing has called AWS for so long."""
+        size, since = -1, time.monotonic()
+        while time.monotonic() - since < seconds:
+            now = self._log.stat().st_size if self._log.exists() else 0
+            if now != size:
+                size, since = now, time.monotonic()
+            time.sleep(0.02)
+
+    def reports(self, run: str) -> int:
+        """How often ReportFailure has looked for the receipt of a run, without a fault: its last call but for those
+        of its first time."""
+        if not self._log.exists():
+            return 0
+        lines = self._log.read_text().splitlines()
+        key = f'"Key": "runs/{run}/receipt.json"'
+        return sum(self.physical["ReportFailure"] in line and key in line and "GetObject" in line for line in lines)
+
+    def take_calls(self, machine: str, run: str) -> list[Call]:
+        """The distinct calls since the reset that this run of this machine made."""
+        definition = self.sfn.describe_state_machine(stateMachineArn=self.cloud.outputs[machine])["definition"]
+        distinct: dict[str, Call] = {}
+        for made in self.calls.take():
+            call = self._normalised(made, run)
+            function = made["names"].get("FunctionName", "") if made["caller"] == STATES else made["caller"]
+            if function not in definition or "<other>" in str(call):
+                continue  # of a run that this one started
+            distinct[str(call)] = call
+        return list(distinct.values())
+
+    def _normalised(self, made: dict[str, Any], run: str) -> Call:
+        known = {actual: placeholder for placeholder, actual in self._placeholders(run).items()}
+        names = {}
+        for name, value in made["names"].items():
+            if name in ("Bucket", "RoleArn", "ExecutionRoleArn"):
+                continue
+            text = self.logical.get(value, value)
+            for actual in sorted(known, key=len, reverse=True):
+                text = text.replace(actual, known[actual])
+            text = re.sub(r"^arn:aws:[a-z0-9]+:[a-z0-9-]*:\d*:", "", text)
+            text = re.sub(r"(?<=dt=)\d{4}-\d\d-\d\d", "<day>", text)
+            text = re.sub(r"(?<=ground-truth/)\d{4}/\d\d/\d\d/\d\d", "<hour>", text)
+            text = re.sub(r"(?<=part-)\d{5}", "<n>", text)
+            text = re.sub(r"(?<=parked/)[0-9a-f]{64}", "<upload>", text)
+            text = re.sub(r"(?<=runs/)[^</][^/]*", "<other>", text)
+            text = re.sub(r"(?<=^execution:)([^:]+):[^<].*", r"\1:<other>", text)
+            text = re.sub(rf"^{STACK}-\w+-[0-9a-f]{{12}}$", "<other>", text)
+            names[name] = "<version>" if name == "VersionId" else text
+        return Call(self.logical.get(made["caller"], made["caller"]), made["service"], made["operation"], names)
+
+    def _placeholders(self, run: str) -> dict[str, str]:
+        runs = {"run": run, "live": LIVE, "former": FORMER, "scored": SCORED, "judged": JUDGED}
+        hosted = {f"<{kind}-resource>": resource_name(STACK, name) for kind, name in runs.items()}
+        return {f"<{kind}>": name for kind, name in runs.items()} | hosted
+
+    def results(self, run: str) -> dict[str, str]:
+        """Digests of everything that a run wrote but for its receipt and SageMaker's model, by key, with the run's
+        name and the moments in it left out."""
+        keys = self.keys(f"runs/{run}/") + self.keys(f"monitoring/dt={WATCHED_DAY}/")
+        keys += [key for prefix in ("scored/", "judged/", "ground-truth/") for key in self.keys(prefix) if run in key]
+        left_out = (f"runs/{run}/model/", f"runs/{run}/receipt.json")
+        return {
+            key.replace(run, "<run>"): self._digest(key, run) for key in keys if not key.startswith(left_out)
+        }  # fmt: skip
+
+    def _digest(self, key: str, run: str) -> str:
+        body = self.get(key)
+        if key.endswith(".parquet"):
+            frame = pd.read_parquet(io.BytesIO(body))
+            body = frame.drop(columns="judged_at", errors="ignore").to_csv().encode()
+        if key.endswith(".html"):
+            body = re.sub(rb"nonce[-=][^ ;>]+", b"", body)  # of the page's policy
+        return hashlib.sha256(body.replace(run.encode(), b"<run>")).hexdigest()[:16]
+
+
+def _invoices() -> pd.DataFrame:
+    """250 new lines, dearer than those of the training, with enough of one pattern to propose a suppression of it."""
+    lines = generate(seed=7, lines=250).drop(columns="Error")
+    lines.loc[:24, ["Firm Name", "Matter Type", "Resource", "Activity"]] = [
+        "Specimen Ash LLP", "Antitrust", "Paralegal", "Phone Call",
+    ]  # fmt: skip
+    lines.loc[:24, "Minutes"] = range(20, 45)
+    lines.loc[:24, "Fee"] = 70
+    lines["Fee"] *= 3
+    lines["Total"] = (lines["Minutes"] / 60 * lines["Fee"]).round(2)
+    return lines
