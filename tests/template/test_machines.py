@@ -125,6 +125,13 @@ def test_retries_are_named_bounded_and_spread_out(machines: Machines) -> None:
                 assert retry["MaxAttempts"] > 0, name
 
 
+def test_a_function_whose_process_died_is_tried_again(machines: Machines) -> None:
+    """Its work may be done already: tests/faults and test_crash_safety.py hold that a retry does no harm."""
+    for name, state, _ in tasks(machines):
+        if called_function(state) is not None:
+            assert "Runtime.ExitError" in [error for retry in state["Retry"] for error in retry["ErrorEquals"]], name
+
+
 def test_catches_keep_the_state_and_the_last_one_takes_all(machines: Machines) -> None:
     for name, state, _ in all_states(machines):
         catchers = state.get("Catch", [])
