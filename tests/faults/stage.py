@@ -39,6 +39,11 @@ ENVIRONMENT = {"SFN_WAIT_SCALE": "0.01", "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.0
 LIVE, FORMER, SCORED, JUDGED = "baseline-live", "baseline-former", "baseline-scored", "baseline-judged"
 WATCHED_DAY = "2026-01-01"
 MOST_SECONDS = 90
+# What tells calls of one operation apart: one thing each.
+_NAMED = {
+    "Key", "Prefix", "VersionId", "TableName", "TopicArn", "FunctionName", "TrainingJobName", "ModelName",
+    "EndpointName", "EndpointConfigName", "executionArn", "stateMachineArn",
+}  # fmt: skip
 # What a cell may leave there is taken away before the next one.
 _CLEARED = ("scored/", "judged/", "parked/", "config/", "monitoring/", "ground-truth/")
 
@@ -326,7 +331,7 @@ class Stage:
         known = {actual: placeholder for placeholder, actual in self._placeholders(run).items()}
         names = {}
         for name, value in made["names"].items():
-            if name in ("Bucket", "RoleArn", "ExecutionRoleArn"):
+            if name not in _NAMED:
                 continue
             text = self.logical.get(value, value)
             for actual in sorted(known, key=len, reverse=True):

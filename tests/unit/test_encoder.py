@@ -155,3 +155,10 @@ def test_combinations_of_unknown_categories_are_not_kept(monkeypatch):
     assert len(few.combinations) == 1
     assert few.lines == len(TRAIN)
     assert few.rarity(TRAIN).max() == pytest.approx(np.log1p(len(TRAIN)))
+
+
+def test_texts_of_pandas_may_be_in_chunks():
+    """As those of judged lines are, which come from several files."""
+    texts = pd.concat([pd.Series(["a", "b"], dtype="str"), pd.Series(["b", None], dtype="str")], ignore_index=True)
+    keys, place = peers.groups(pd.DataFrame({"resource": texts}), ["resource"])
+    assert [keys[number] for number in place] == [("a",), ("b",), ("b",), (None,)]

@@ -45,10 +45,9 @@ def groups(lines: Lines, columns: Sequence[str]) -> tuple[list[Key], np.ndarray]
 
 def _coded(cells: Any) -> tuple[np.ndarray, list[str | None]]:
     """A code for each cell, and what each stands for."""
-    if isinstance(cells, pa.Array | pa.ChunkedArray):
-        whole = cells.unify_dictionaries().combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-    else:
-        whole = pa.array(cells, from_pandas=True)
+    whole = cells if isinstance(cells, pa.Array | pa.ChunkedArray) else pa.array(cells, from_pandas=True)
+    if isinstance(whole, pa.ChunkedArray):  # texts of pandas may be chunked as well
+        whole = whole.unify_dictionaries().combine_chunks()
     if not pa.types.is_dictionary(whole.type):
         whole = whole.dictionary_encode()
     if whole.null_count or whole.type.index_type != pa.int32():
