@@ -149,6 +149,8 @@ def content(key: str, body: bytes) -> str:
         return f"{table.schema.remove_metadata()}\n{table.select(kept).to_pandas().to_csv()}"
     if key.endswith("model.tar.gz"):
         return "SageMaker's own: the scores that it gives are compared"
+    if key.startswith("told/"):
+        return "SNS's id of the message"
     if key.endswith("receipt.json"):
         receipt = Receipt.model_validate_json(body).model_dump(mode="json")
         receipt["input"] |= {"version_id": None, "sequencer": None}
