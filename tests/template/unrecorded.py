@@ -61,7 +61,6 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         "ParkUploadFunction",
         [
             "s3:DeleteObject arn:aws:s3:::DataBucket/parked/{upload}",
-            "dynamodb:PutItem arn:aws:dynamodb:us-east-1:000000000000:table/ClaimTable",
             "dynamodb:GetItem arn:aws:dynamodb:us-east-1:000000000000:table/ClaimTable",
         ],
         "a model goes live between two of its calls: tests/unit/test_park_upload.py",
@@ -124,6 +123,7 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
             "ecr:GetAuthorizationToken *",
             "s3:GetObject arn:aws:s3:::DataBucket/runs/{run}/preprocessing/request.json",
             "s3:PutObject arn:aws:s3:::DataBucket/runs/{run}/preprocessing/answer.json",
+            "s3:PutObject arn:aws:s3:::DataBucket/runs/{run}/parts.json",
             *(f"ec2:{action} * ec2:Vpc=arn:aws:ec2:us-east-1:000000000000:vpc/Vpc" for action in _PLUG_IN),
             *(f"ec2:{action} *" for action in _LOOK_AROUND),
         ],

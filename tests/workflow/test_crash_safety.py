@@ -244,8 +244,8 @@ def test_a_run_that_goes_on_after_it_was_reported_as_failed_tells_nobody(workflo
     key = f"runs/{name}/receipt.json"
     workflow.s3.put_object(Bucket=workflow.bucket, Key=key, Body=json.dumps(reported).encode())
     detail = json.loads(workflow.sfn.describe_execution(executionArn=done.arn)["input"])
-    detail["object"]["version-id"] = workflow.upload(story.body, "elsewhere/late.csv")
-    detail["object"]["key"] = "elsewhere/late.csv"
+    detail["object"]["version-id"] = workflow.upload(story.body, "invoices/late.part")
+    detail["object"]["key"] = "invoices/late.part"
     started = workflow.sfn.start_execution(stateMachineArn=workflow.score_machine, name=name, input=json.dumps(detail))
     run = workflow.wait(started["executionArn"])
     assert (run.status, run.error) == ("FAILED", "RunEndedError")
