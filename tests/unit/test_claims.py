@@ -3,7 +3,16 @@ import time
 
 import pytest
 
-from suspicious_lines.claims import NEVER_CLAIMED, claim, count_try, note_told, read_claims, release, settle
+from suspicious_lines.claims import (
+    NEVER_CLAIMED,
+    claim,
+    claim_again,
+    count_try,
+    note_told,
+    read_claims,
+    release,
+    settle,
+)
 from suspicious_lines.messages import Upload
 
 UPLOAD = Upload(bucket="bucket", key="incoming/a b+c%.csv", etag="e", size=1, version_id="v1")
@@ -46,11 +55,20 @@ def test_a_released_claim_stays_and_can_be_taken_by_another_run_once(cloud):
     assert (record.run, record.released) == ("run-2", False)
 
 
-def test_a_run_that_gave_an_upload_back_can_take_it_again(cloud):
+def test_a_run_that_gave_an_upload_back_itself_can_take_it_again(cloud):
     claim("claims", UPLOAD, "run-1")
     release("claims", UPLOAD, "run-1")
-    assert claim("claims", UPLOAD, "run-1")
+    assert claim_again("claims", UPLOAD, "run-1")
     assert not claim("claims", UPLOAD, "run-2")
+
+
+@pytest.mark.parametrize("claimed_before", [True, False])
+def test_a_claim_that_comes_after_the_runs_end_holds_nothing(cloud, claimed_before):
+    if claimed_before:
+        claim("claims", UPLOAD, "aborted")
+    assert release("claims", UPLOAD, "aborted")
+    assert not claim("claims", UPLOAD, "aborted")
+    assert claim("claims", UPLOAD, "run-2")
 
 
 def test_tries_are_counted_before_and_after_a_claim_up_to_the_most(cloud):

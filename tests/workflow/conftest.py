@@ -110,12 +110,12 @@ class Workflow:
         raise AssertionError(f"{arn} never entered {state}")
 
     def wait_for_receipt(self, run: Run) -> None:
-        """Of a run that was stopped or timed out: the rule's function writes it."""
+        """That of how a run ended, which was stopped or timed out: the rule's function writes it."""
         for _ in range(300):
-            if "receipt.json" in self.keys(run):
+            if "receipt.json" in self.keys(run) and self.json(run, "receipt.json")["status"] == run.status:
                 return
             time.sleep(0.1)
-        raise AssertionError(f"{run.name} has no receipt")
+        raise AssertionError(f"{run.name} has no receipt that says {run.status}")
 
     def entered(self, run: Run) -> list[str]:
         """The names of the states that an execution entered, in order."""

@@ -33,20 +33,34 @@ NEVER_CLAIMED = ClaimRecord(run=None, released=False, tries=0, tried_at=None, se
 
 
 def claim(table: str, upload: Upload, run: str) -> bool:
-    """True if `run` now owns `upload`, or did already (a retry after a lost answer)."""
+    """True if `run` now owns `upload`, or did already (a retry after a lost answer).
+
+    A run whose end gave the upload back does not get it again: an answer that comes late would keep it for nobody.
+    """
+    return _take(table, upload, run, "attribute_not_exists(#run) OR (attribute_exists(released_at) AND #run <> :run)")
+
+
+def claim_again(table: str, upload: Upload, run: str) -> bool:
+    """As `claim`, for a run that has given the upload back itself."""
+    return _take(table, upload, run, "attribute_not_exists(#run) OR attribute_exists(released_at)")
+
+
+def _take(table: str, upload: Upload, run: str, condition: str) -> bool:
     change = "SET #run = :run, claimed_at = :now, expires_at = :until REMOVE released_at, settled_at"
-    if _update(table, upload, change, "attribute_not_exists(#run) OR attribute_exists(released_at)", run=run):
+    if _update(table, upload, change, condition, run=run):
         return True
-    found = client("dynamodb").get_item(TableName=table, Key=_key(upload), ConsistentRead=True)
-    return found.get("Item", {}).get("run") == {"S": run}
+    found = client("dynamodb").get_item(TableName=table, Key=_key(upload), ConsistentRead=True).get("Item", {})
+    return found.get("run") == {"S": run} and "released_at" not in found
 
 
 def release(table: str, upload: Upload, run: str) -> bool:
     """Gives an upload back, so that a new run can claim it. False if another run owns it.
 
-    The item stays: without it, an upload that failed would look like one that never started.
+    The item stays, and is made where there is none: without it, an upload that failed would look like one that never
+    started, and a claim of this run that comes late would hold.
     """
-    return _update(table, upload, "SET released_at = :now", "#run = :run", run=run)
+    change = "SET #run = :run, released_at = :now, expires_at = :until"
+    return _update(table, upload, change, "attribute_not_exists(#run) OR #run = :run", run=run)
 
 
 def read_claims(table: str) -> dict[str, ClaimRecord]:

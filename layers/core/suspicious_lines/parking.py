@@ -23,7 +23,7 @@ def park_upload(request: ParkRequest, settings: ParkSettings) -> Parked:
     if store.get_with_etag(bucket, LIVE_MODEL_KEY):
         store.delete(bucket, key)
         # Lost only to an execution that scores it in our place.
-        return Parked(parked=not claims.claim(settings.claim_table, request.upload, request.run))
+        return Parked(parked=not claims.claim_again(settings.claim_table, request.upload, request.run))
     file = request.upload.name
     text = [
         f"{file} is waiting: no model is live yet, so its lines cannot be scored.",
