@@ -22,7 +22,7 @@ import pandas as pd
 from local.activities import generate
 from local.cloud import STACK, Cloud
 from local.emulator.calls import FOLDER, STATES, Calls, Order
-from suspicious_lines.layout import LIVE_MODEL_KEY, resource_name
+from suspicious_lines.layout import LIVE_MODEL_KEY, invoices_kind, resource_name
 from tests.faults.cells import FOR_EVER, Call, Cell, pattern
 
 PARAMETERS = {
@@ -341,7 +341,7 @@ class Stage:
             text = re.sub(r"(?<=ground-truth/)\d{4}/\d\d/\d\d/\d\d", "<hour>", text)
             text = re.sub(r"(?<=part-)\d{5}", "<n>", text)
             text = re.sub(r"(?<=parked/)[0-9a-f]{64}", "<upload>", text)
-            text = re.sub(r"(?<=runs/)[^</][^/]*", "<other>", text)
+            text = re.sub(r"(?<=runs/|told/)[^</][^/]*", "<other>", text)
             text = re.sub(r"(?<=^execution:)([^:]+):[^<].*", r"\1:<other>", text)
             text = re.sub(rf"^{STACK}-\w+-[0-9a-f]{{12}}$", "<other>", text)
             names[name] = "<version>" if name == "VersionId" else text
@@ -350,7 +350,8 @@ class Stage:
     def _placeholders(self, run: str) -> dict[str, str]:
         runs = {"run": run, "live": LIVE, "former": FORMER, "scored": SCORED, "judged": JUDGED}
         hosted = {f"<{kind}-resource>": resource_name(STACK, name) for kind, name in runs.items()}
-        return {f"<{kind}>": name for kind, name in runs.items()} | hosted
+        models = {f"<{kind}-model>": invoices_kind(name).rpartition("/")[2] for kind, name in runs.items()}
+        return {f"<{kind}>": name for kind, name in runs.items()} | hosted | models
 
     def results(self, run: str) -> dict[str, str]:
         """Digests of everything that a run wrote but for its receipt and SageMaker's model, by key, with the run's
