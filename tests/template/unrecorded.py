@@ -129,6 +129,31 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         ],
         "the processing job: https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html",
     ),
+    (
+        "StartPreprocessingFunction",
+        ["s3:PutObject arn:aws:s3:::DataBucket/code/{layers}.zip", "s3:ListBucket arn:aws:s3:::DataBucket"],
+        "the first large file after a deployment; test_invoke.py has shipped the code by then",
+    ),
+    (
+        "FinishTransformFunction",
+        [
+            "s3:GetObject arn:aws:s3:::DataBucket/runs/{run}/features/judged/part-{n}.csv",
+            "s3:GetObject arn:aws:s3:::DataBucket/runs/{run}/lines/judged/part-{n}.parquet",
+            "s3:PutObject arn:aws:s3:::DataBucket/runs/{run}/scores/judged/part-{n}.parquet",
+        ],
+        "a large training file after verdicts: judged lines go the way of planted ones",
+    ),
+    *(
+        (
+            name,
+            [
+                f"sagemaker:{action} arn:aws:sagemaker:us-east-1:000000000000:training-job/{STACK}-{{run}}"
+                for action in ("DescribeTrainingJob", "StopTrainingJob")
+            ],
+            "a job still trains, which is over in a second here: tests/unit/test_delete_orphans.py",
+        )
+        for name in ("DeleteOrphansFunction", "DeleteHostedFunction")
+    ),
     *(
         (name, [_PARK], "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html")
         for name in ("ReportFailureFunction", *_SCHEDULED, "DeleteHostedFunction")

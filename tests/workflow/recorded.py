@@ -18,6 +18,7 @@ _VARIABLE = (
     (r"(:execution:[^:]+:).+", r"\1{run}"),
     (r"\d{4}-\d{2}-\d{2}", "{day}"),
     (r"part-\d+", "part-{n}"),
+    (r"(/told/).+", r"\1{run}/{message}"),
     (r"(/code/)[0-9a-f]+", r"\1{layers}"),
     (r"((?:invoices|champion)/)[0-9a-f]{8}/", r"\1{model}/"),
     (r"(/transformed/)[^/]*/", r"\1{job}/"),
@@ -58,6 +59,7 @@ def _line(need: Need, logical: dict[str, str]) -> str:
     context = [f"{key}={value}" for key, value in need.context]
     prefixed = [re.sub(r"(=runs/)[^/]+", r"\1{run}", text) for text in context]
     prefixed = [re.sub(r"(=code/)[0-9a-f]+", r"\1{layers}", text) for text in prefixed]
+    prefixed = [re.sub(r"(/transformed/).+", r"\1{job}/", text) for text in prefixed]
     for pattern, name in _VARIABLE:
         resource = re.sub(pattern, name, resource)
     return " ".join([need.action, resource, *(re.sub(r"\d{4}-\d{2}-\d{2}", "{day}", text) for text in prefixed)])
@@ -77,7 +79,7 @@ def logical_ids(cloud: Cloud) -> dict[str, str]:
             physical = resource["PhysicalResourceId"]
             if resource["ResourceType"] == "AWS::CloudFormation::Stack":
                 stacks.append(physical)
-            elif resource["ResourceType"] != "AWS::IAM::Policy":
+            elif resource["ResourceType"] != "AWS::IAM::Policy" and physical != STACK:  # as its workgroup is called
                 found[re.split(r"[:/]", physical)[-1]] = resource["LogicalResourceId"]
     return found
 
