@@ -78,15 +78,15 @@ class Calls:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def order(self, order: Order) -> None:
-        """Replaces the order that stands, if one does."""
+    def order(self, *orders: Order) -> None:
+        """Replaces the orders that stand, if some do."""
         self.cancel()
         draft = self._folder / "draft.json"
-        draft.write_text(json.dumps(dataclasses.asdict(order)))
+        draft.write_text(json.dumps([dataclasses.asdict(order) for order in orders]))
         draft.rename(self._folder / "order.json")
 
     def cancel(self) -> int:
-        """Takes the order back; returns how often it was met."""
+        """Takes the orders back; returns how often they were met."""
         (self._folder / "order.json").unlink(missing_ok=True)
         met = self.met()
         for mark in self._folder.glob("met-*"):
@@ -94,7 +94,7 @@ class Calls:
         return met
 
     def met(self) -> int:
-        """How often the order that stands was met so far."""
+        """How often the orders that stand were met so far."""
         return len(list(self._folder.glob("met-*")))
 
     def take(self) -> list[dict[str, Any]]:
@@ -120,9 +120,9 @@ class Calls:
         name where one calls."""
         kind = None
         with contextlib.suppress(FileNotFoundError):
-            order = Order(**json.loads((self._folder / "order.json").read_text()))
-            if order.meets(caller, service, operation, names) and self._uses_up(order.times):
-                kind = order.kind
+            orders = [Order(**each) for each in json.loads((self._folder / "order.json").read_text())]
+            met = [place for place, order in enumerate(orders) if order.meets(caller, service, operation, names)]
+            kind = next((orders[place].kind for place in met if self._uses_up(place, orders[place].times)), None)
         call = {"caller": caller, "service": service, "operation": operation, "names": names, "fault": kind}
         if machine:
             call["machine"] = machine
@@ -134,10 +134,10 @@ class Calls:
         with (self._folder / name).open("a") as log:  # one write below the size of a page stays whole
             log.write(json.dumps(line) + "\n")
 
-    def _uses_up(self, times: int) -> bool:
+    def _uses_up(self, place: int, times: int) -> bool:
         for number in range(times):
             with contextlib.suppress(FileExistsError):
-                (self._folder / f"met-{number}").touch(exist_ok=False)
+                (self._folder / f"met-{place}-{number}").touch(exist_ok=False)
                 return True
         return False
 

@@ -64,11 +64,13 @@ class Grant:
         )
 
 
-def findings(translated: Template, record: Record) -> list[str]:
-    """Each permission that a role lacks, has without needing it, or has on more than it needs."""
+def findings(translated: Template, record: Record, only: str = "") -> list[str]:
+    """Each permission that a role lacks, has without needing it, or has on more than it needs; `only` of one role."""
     granted, needed = list(_grants(translated)), _needed(translated, record)
     everything = {need.resource for needs in needed.values() for need in needs}
     found = list(_attached(translated))
+    if only:
+        granted, needed = [grant for grant in granted if grant.role == only], {only: needed.get(only, set())}
     for role, needs in needed.items():
         for need in sorted(needs, key=str):
             if not any(grant.role == role and grant.allows(need) for grant in granted):

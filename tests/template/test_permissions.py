@@ -64,7 +64,7 @@ def test_roles_may_do_what_their_calls_need_and_nothing_else(translated: Templat
 
 
 def test_whatever_is_added_to_or_taken_from_a_role_is_found(translated: Template, record: Record) -> None:
-    tried = [(role, what, findings(template, record)) for role, what, template in changed(translated)]
+    tried = [(role, what, findings(template, record, role)) for role, what, template in changed(translated)]
 
     assert {role for role, _, _ in tried} == set(roles(translated))
     assert [(role, what) for role, what, found in tried if not any(line.startswith(role) for line in found)] == []
@@ -81,7 +81,7 @@ def test_a_statement_or_a_policy_more_is_found(translated: Template, record: Rec
         managed = copy.deepcopy(translated)
         managed["Resources"][role]["Properties"]["ManagedPolicyArns"] = ["arn:aws:iam::aws:policy/ReadOnlyAccess"]
         for template in (inline, attached, managed):
-            assert any(line.startswith(role) for line in findings(template, record)), role
+            assert any(line.startswith(role) for line in findings(template, record, role)), role
 
 
 def test_a_wider_pattern_is_found(translated: Template, record: Record) -> None:

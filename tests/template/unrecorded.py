@@ -55,7 +55,7 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
     (
         "ReportFailureFunction",
         [f"sagemaker:StopTrainingJob arn:aws:sagemaker:us-east-1:000000000000:training-job/{STACK}-{{run}}"],
-        "a run ends while its job trains, which is over in a second here: tests/unit/test_failures.py",
+        "a run ends while its job trains, which is over in a second here: tests/unit/test_training.py",
     ),
     (
         "ParkUploadFunction",

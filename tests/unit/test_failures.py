@@ -1,6 +1,5 @@
 import json
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 
@@ -135,15 +134,3 @@ def test_a_job_that_was_noted_and_never_started_is_no_leftover(cloud, deleted):
     report()
     receipt = Receipt.model_validate_json(store.get_bytes(BUCKET, "runs/run/receipt.json"))
     assert receipt.deleted == ["endpoint"]
-
-
-@pytest.mark.parametrize(("status", "stopped"), [("InProgress", ["training job"]), ("Stopping", []), ("Failed", [])])
-def test_a_job_that_still_trains_is_stopped(monkeypatch, status, stopped):
-    asked = []
-    sagemaker = SimpleNamespace(
-        describe_training_job=lambda TrainingJobName: {"TrainingJobStatus": status},
-        stop_training_job=lambda TrainingJobName: asked.append(TrainingJobName),
-    )
-    monkeypatch.setattr(failures, "client", lambda service: sagemaker)
-    assert failures._stop_job("the-run") == stopped
-    assert asked == ["the-run"] * len(stopped)

@@ -268,7 +268,9 @@ def test_a_model_is_not_left_without_the_lines_that_it_is_measured_by(workflow, 
 
 
 def test_nothing_is_erased_while_a_run_could_write(workflow, activities):
+    workflow.fault("InvokeEndpoint", "ThrottlingException", 10_000)
     arn = workflow.arn_of(workflow.upload(activities))
     done = erase(workflow, "--firm", FIRM, "--yes")
+    workflow.no_faults()
     assert workflow.wait(arn).status == "SUCCEEDED"
     assert (done.returncode, f"{arn} is running: wait for its end" in done.stderr) == (1, True)
