@@ -60,6 +60,7 @@ def _line(need: Need, logical: dict[str, str]) -> str:
     prefixed = [re.sub(r"(=runs/)[^/]+", r"\1{run}", text) for text in context]
     prefixed = [re.sub(r"(=code/)[0-9a-f]+", r"\1{layers}", text) for text in prefixed]
     prefixed = [re.sub(r"(/transformed/).+", r"\1{job}/", text) for text in prefixed]
+    prefixed = [re.sub(r"(=scored/dt=)[^/]+/.+", r"\1{day}/{run}", text) for text in prefixed]
     for pattern, name in _VARIABLE:
         resource = re.sub(pattern, name, resource)
     return " ".join([need.action, resource, *(re.sub(r"\d{4}-\d{2}-\d{2}", "{day}", text) for text in prefixed)])
