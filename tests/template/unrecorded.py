@@ -68,7 +68,7 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
     (
         "DeleteOrphansFunction",
         ["s3:DeleteObject arn:aws:s3:::DataBucket/runs/{run}/*"],
-        "an old run is deleted whole, whatever it has left: tests/workflow/test_delete_orphans.py",
+        "an old run is deleted whole, whatever it has left: tests/workflow/test_orphans.py",
     ),
     (
         "RestoreModelFunction",
