@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from frames import BUCKET
-from suspicious_lines import batch_jobs, failures, store
+from suspicious_lines import batch_jobs, failures, promotion, store
 from suspicious_lines.claims import claim
 from suspicious_lines.messages import FailureReport, Upload
 from suspicious_lines.receipts import Receipt, Timings
@@ -27,6 +27,7 @@ def deleted(monkeypatch):
     monkeypatch.setattr(failures, "delete_endpoint", lambda name: names.append(name) or ["endpoint"])
     monkeypatch.setattr(failures, "stop_job", lambda name: [])
     monkeypatch.setattr(failures, "settle", lambda name, seconds: None)
+    monkeypatch.setattr(promotion, "exists", lambda name: False)
     monkeypatch.setattr(failures, "training_seconds", lambda name: 0)
     return names
 
@@ -81,6 +82,39 @@ def test_what_a_failed_run_captured_is_taken_away_at_every_report(cloud, deleted
             store.put(BUCKET, key, b"", "application/vnd.apache.parquet")
         report()
         assert store.keys(BUCKET, "scored/") == kept
+
+
+@pytest.mark.parametrize("late", ["before the report", "while the report looks"])
+def test_a_failed_runs_model_is_deleted_or_live_and_never_both(cloud, deleted, monkeypatch, late):
+    """A promotion that is under way when its run is aborted: `late` is when its write arrives."""
+    live = {"run": "another", "endpoint_name": "x", "max_concurrency": 1, "encoder_key": "x", "threshold": 1.0}
+    store.put_json(BUCKET, "models/current.json", live | {"promoted_at": "2026-01-01T00:00:00+00:00"})
+    looks = []
+
+    def promote() -> None:
+        store.put_json(BUCKET, "models/current.json", {"run": "run", "former": [live]})
+
+    def exists(name: str) -> bool:
+        if late == "while the report looks" and not looks:
+            promote()
+        looks.append(name)
+        return True
+
+    monkeypatch.setattr(promotion, "exists", exists)
+    if late == "before the report":
+        promote()
+    report()
+    assert deleted == []
+    assert json.loads(store.get_bytes(BUCKET, "models/current.json"))["run"] == "run"
+
+
+def test_a_failed_runs_model_is_noted_before_its_endpoint_is_deleted(cloud, deleted, monkeypatch):
+    store.put_json(BUCKET, "models/current.json", {"run": "another"})
+    monkeypatch.setattr(promotion, "exists", lambda name: True)
+    for _ in range(2):
+        report()
+        assert json.loads(store.get_bytes(BUCKET, "models/current.json")) == {"run": "another", "withdrawn": ["run"]}
+    assert len(deleted) == 2
 
 
 def test_an_aborted_run_has_no_error_of_its_own(cloud, deleted):

@@ -9,9 +9,10 @@ from suspicious_lines.aws import client, found
 from suspicious_lines.batch_jobs import batch_seconds, stop_jobs
 from suspicious_lines.costs import estimate
 from suspicious_lines.hosting import delete_endpoint, settle
-from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles, captured_key, resource_name
+from suspicious_lines.layout import RunFiles, captured_key, resource_name
 from suspicious_lines.messages import Failure, FailureReport, Upload
 from suspicious_lines.notifications import Note, publish
+from suspicious_lines.promotion import withdraw
 from suspicious_lines.receipts import Receipt, find_receipt, read_timings, training_seconds
 from suspicious_lines.settings import FailureSettings
 from suspicious_lines.training import stop_job
@@ -34,11 +35,8 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
 
     # A promoted model serves the lines to come, and a former one that is kept can do so again: neither is a leftover,
     # even if what followed failed.
-    live = store.get_with_etag(bucket, LIVE_MODEL_KEY)
-    models = json.loads(live[0]) if live else {}
-    needed = [models.get("run"), *(former["run"] for former in models.get("former", []))]
     deleted = stop_jobs(bucket, report.run)
-    if report.run not in needed:
+    if withdraw(bucket, report.run, name):
         deleted += _clean_up(name)
     # A file that cannot be used stays claimed: another delivery of it would only be refused once more.
     if upload and error != _UPLOAD_AT_FAULT:

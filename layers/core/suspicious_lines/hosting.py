@@ -61,6 +61,11 @@ def _unless_exists(create: Callable[..., Any], **request: Any) -> None:
             raise
 
 
+def exists(name: str) -> bool:
+    """Whether there is an endpoint of this name, in whatever state."""
+    return found(client("sagemaker").describe_endpoint, EndpointName=name) is not None
+
+
 def can_score(name: str) -> bool:
     """Whether there is an endpoint of this name that takes requests."""
     endpoint = found(client("sagemaker").describe_endpoint, EndpointName=name)

@@ -370,10 +370,12 @@ class ModelChange(Message):
 
 class LiveModel(ModelVersion):
     """`models/current.json`: what new lines are scored with, which models before it can be gone back to, which ones
-    cannot because their endpoints are deleted, and all that was done to it; all newest first."""
+    cannot because their endpoints are deleted, which runs failed and may not go live, and all that was done to it; all
+    newest first."""
 
     former: list[ModelVersion] = []
     dropped: list[ModelVersion] = []
+    withdrawn: list[str] = []
     history: list[ModelChange] = []
 
     def age_days(self, now: datetime) -> float:

@@ -1,11 +1,12 @@
 """The live model: models/current.json names it, and one write swaps it."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from suspicious_lines import parking, store
 from suspicious_lines.errors import AwsUnavailableError, ChampionChangedError, NoLiveModelError, RunEndedError
-from suspicious_lines.hosting import can_score, delete_endpoint
+from suspicious_lines.hosting import can_score, delete_endpoint, exists
 from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles
 from suspicious_lines.messages import LiveModel, ModelChange, ModelVersion, PromoteRequest, Refused, RefuseRequest
 from suspicious_lines.notifications import Note, publish
@@ -26,7 +27,7 @@ def promote_model(request: PromoteRequest, settings: PromoteSettings) -> LiveMod
 
     Raises:
         ChampionChangedError: the live model is another than the one that this run's was compared with.
-        RunEndedError: the run's endpoint is gone, because the run was reported as failed.
+        RunEndedError: the run was reported as failed.
         AwsUnavailableError: other runs kept swapping the live model meanwhile.
     """
     bucket = settings.data_bucket
@@ -38,8 +39,11 @@ def promote_model(request: PromoteRequest, settings: PromoteSettings) -> LiveMod
         live_run = current.run if current else None
         if live_run != request.live_run:
             raise ChampionChangedError(f"{live_run or 'no model'} is live and not {request.live_run or 'none'}")
-        if not can_score(request.endpoint_name):
-            raise RunEndedError(f"{request.endpoint_name} is gone: the run was reported as failed; drop the file again")
+        withdrawn = current is not None and request.run in current.withdrawn
+        if withdrawn or not can_score(request.endpoint_name):
+            raise RunEndedError(
+                f"run {request.run} was reported as failed, or its endpoint is gone: drop the file again"
+            )
         return _promoted(current, request, threshold, settings.models_kept)
 
     live = change_live_model(bucket, promoted)
@@ -76,8 +80,34 @@ def _promoted(current: LiveModel | None, request: PromoteRequest, threshold: flo
         promoted_at=now,
         former=kept,
         dropped=dropped[:DROPPED_LISTED],
+        withdrawn=current.withdrawn if current else [],
         history=[change, *(current.history if current else [])][:LISTED],
     )
+
+
+def withdraw(bucket: str, run: str, endpoint_name: str) -> bool:
+    """Keeps the model of a failed run from going live, so that its endpoint can be deleted. False where it is live, or
+    kept to go back to.
+
+    It is noted in what promotions replace on condition: one that is under way has either happened, or does not.
+    Before the first promotion of all there is nothing to note it in.
+
+    Raises:
+        AwsUnavailableError: others kept changing the live model meanwhile.
+    """
+    for _ in range(TRIES):
+        found = store.get_with_etag(bucket, LIVE_MODEL_KEY)
+        models = json.loads(found[0]) if found else {}  # perhaps another version's: only what is needed is read
+        if run in [models.get("run"), *(former["run"] for former in models.get("former", []))]:
+            return False
+        noted = models.get("withdrawn", [])
+        if not found or run in noted or not exists(endpoint_name):
+            return True
+        if store.replace(
+            bucket, LIVE_MODEL_KEY, store.json_text(models | {"withdrawn": [run, *noted][:LISTED]}), found[1]
+        ):
+            return True
+    raise AwsUnavailableError(f"{LIVE_MODEL_KEY} changed {TRIES} times while run {run} was to be noted in it")
 
 
 def refuse_model(request: RefuseRequest, settings: RefuseSettings) -> Refused:

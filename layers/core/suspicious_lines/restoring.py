@@ -65,6 +65,7 @@ def _restored(current: LiveModel, wanted: ModelVersion, request: RestoreRequest)
         **wanted.model_dump() | {"promoted_at": now},
         former=[version_of(current), *(former for former in current.former if former.run != wanted.run)],
         dropped=current.dropped,
+        withdrawn=current.withdrawn,
         history=[change, *current.history][:LISTED],
     )
 
