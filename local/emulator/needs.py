@@ -111,6 +111,9 @@ def _cloudformation(operation: str, names: dict[str, str]) -> Iterator[Need]:
 
 
 def _sagemaker(operation: str, names: dict[str, str]) -> Iterator[Need]:
+    if operation == "ListTags":
+        yield Need("sagemaker:ListTags", names["ResourceArn"])
+        return
     if operation.startswith("List"):
         yield Need(f"sagemaker:{operation}", "*")
         return

@@ -144,17 +144,6 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         "a large training file after verdicts: judged lines go the way of planted ones",
     ),
     *(
-        (
-            name,
-            [
-                f"sagemaker:{action} arn:aws:sagemaker:us-east-1:000000000000:training-job/{STACK}-{{run}}"
-                for action in ("DescribeTrainingJob", "StopTrainingJob")
-            ],
-            "a job still trains, which is over in a second here: tests/unit/test_delete_orphans.py",
-        )
-        for name in ("DeleteOrphansFunction", "DeleteHostedFunction")
-    ),
-    *(
         (name, [_PARK], "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html")
         for name in ("ReportFailureFunction", *_SCHEDULED, "DeleteHostedFunction")
     ),

@@ -8,6 +8,7 @@ import pytest
 
 from frames import ROOT
 from suspicious_lines import stack_deletion
+from suspicious_lines.jobs import TRAINING, Job
 from suspicious_lines.layout import is_resource_name, resource_name
 
 
@@ -44,7 +45,7 @@ def change(load_handler, context, monkeypatch):
 @pytest.fixture
 def hosted(monkeypatch):
     """Names of endpoints that are there, and of jobs at work; what is deleted goes from them."""
-    there = SimpleNamespace(names={"a", "b"}, jobs={"j"}, busy=set(), looks=0)
+    there = SimpleNamespace(names={"a", "b"}, jobs={Job(TRAINING, "j", "arn")}, busy=set(), looks=0)
 
     def names_hosted(prefix, before):
         there.looks += 1
@@ -52,7 +53,7 @@ def hosted(monkeypatch):
         return set(there.names)
 
     monkeypatch.setattr(stack_deletion, "names_hosted", names_hosted)
-    monkeypatch.setattr(stack_deletion, "jobs_in_progress", lambda prefix, before: set(there.jobs))
+    monkeypatch.setattr(stack_deletion, "in_progress", lambda prefix, before: list(there.jobs))
     monkeypatch.setattr(stack_deletion, "deleted", lambda name: name in there.busy or there.names.discard(name))
     monkeypatch.setattr(stack_deletion, "stopped", there.jobs.discard)
     monkeypatch.setattr(stack_deletion.time, "sleep", lambda seconds: None)

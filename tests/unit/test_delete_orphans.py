@@ -7,7 +7,7 @@ import boto3
 import pytest
 
 from frames import BUCKET, ROOT
-from suspicious_lines import executions, orphans, store
+from suspicious_lines import executions, jobs, orphans, store
 from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.layout import resource_name
 
@@ -19,7 +19,7 @@ def running(monkeypatch):
     """The runs whose executions have not ended; a test adds to it."""
     runs = set()
     monkeypatch.setattr(executions, "running", lambda machine: runs if machine.endswith("-train") else set())
-    monkeypatch.setattr(orphans, "stopped", lambda name: [])
+    monkeypatch.setattr(orphans, "in_progress", lambda prefix, before: [])
     monkeypatch.setenv("SWEEP_MINUTES", "0")
     return runs
 
@@ -102,11 +102,13 @@ def test_an_endpoint_that_changes_is_left_for_another_time(cloud, host, running,
 
 
 def test_jobs_of_runs_that_have_ended_are_stopped(cloud, running, clear, monkeypatch):
-    jobs = {resource_name(PREFIX, run) for run in ("running", "orphan")}
-    monkeypatch.setattr(orphans, "jobs_in_progress", lambda prefix, before: jobs)
-    monkeypatch.setattr(orphans, "stopped", lambda name: [f"training job {name}"])
+    made = [jobs.Job(jobs.TRANSFORM, f"of-{run}", run) for run in ("running", "orphan", "live")]
+    monkeypatch.setattr(orphans, "in_progress", lambda prefix, before: made)
+    monkeypatch.setattr(orphans, "run_of", lambda job: job.arn)
+    monkeypatch.setattr(orphans, "stop", lambda kind, name: [kind.title])
     running.add("running")
-    assert clear()["hosted"] == [f"training job {resource_name(PREFIX, 'orphan')}"]
+    live("live")
+    assert clear()["hosted"] == ["transform job of-orphan", "transform job of-live"]
 
 
 def test_what_was_deleted_is_told_even_if_something_fails_later(cloud, host, running, clear, monkeypatch):

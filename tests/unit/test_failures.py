@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from frames import BUCKET
-from suspicious_lines import batch_jobs, failures, promotion, store
+from suspicious_lines import failures, jobs, promotion, store
 from suspicious_lines.claims import claim
 from suspicious_lines.messages import FailureReport, Upload
 from suspicious_lines.receipts import Receipt, Timings
@@ -25,7 +25,7 @@ def deleted(monkeypatch):
     timings = Timings(started_at=now, seconds=1, states={"Preprocess": 1.0}, transitions=2)
     monkeypatch.setattr(failures, "read_timings", lambda arn: timings)
     monkeypatch.setattr(failures, "delete_endpoint", lambda name: names.append(name) or ["endpoint"])
-    monkeypatch.setattr(failures, "stop_job", lambda name: [])
+    monkeypatch.setattr(failures, "stop", lambda kind, name: [])
     monkeypatch.setattr(failures, "settle", lambda name, seconds: None)
     monkeypatch.setattr(promotion, "exists", lambda name: False)
     monkeypatch.setattr(failures, "training_seconds", lambda name: 0)
@@ -151,7 +151,7 @@ def test_the_jobs_of_a_large_file_are_stopped_and_paid_for(cloud, deleted, monke
         def stop_transform_job(self, TransformJobName):
             stopped.append(TransformJobName)
 
-    monkeypatch.setattr(batch_jobs, "client", lambda name: SageMaker())
+    monkeypatch.setattr(jobs, "client", lambda name: SageMaker())
     store.put_json(BUCKET, "runs/run/preprocessing/request.json", {"job_name": "reads"})
     store.put_json(BUCKET, "runs/run/transform.json", {"job_name": "scores"})
     # The run's model may be live all the same.

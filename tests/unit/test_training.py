@@ -1,5 +1,4 @@
 import json
-from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -87,15 +86,3 @@ def test_names_fit_sagemaker_and_differ_by_run():
     names = {resource_name("a" * 40, run) for run in (REQUEST.run, REQUEST.run[:-1], "_" * 80, "x")}
     assert len(names) == 4
     assert all(len(name) <= 63 and "_" not in name for name in names)
-
-
-@pytest.mark.parametrize(("status", "stopped"), [("InProgress", ["training job"]), ("Stopping", []), ("Failed", [])])
-def test_a_job_that_still_trains_is_stopped(monkeypatch, status, stopped):
-    asked = []
-    sagemaker = SimpleNamespace(
-        describe_training_job=lambda TrainingJobName: {"TrainingJobStatus": status},
-        stop_training_job=lambda TrainingJobName: asked.append(TrainingJobName),
-    )
-    monkeypatch.setattr(training, "client", lambda service: sagemaker)
-    assert training.stop_job("the-run") == stopped
-    assert asked == ["the-run"] * len(stopped)

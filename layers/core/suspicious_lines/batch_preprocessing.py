@@ -22,7 +22,7 @@ from suspicious_lines.errors import (
     PreprocessingFailedError,
     SettingsError,
 )
-from suspicious_lines.layout import RunFiles, resource_name
+from suspicious_lines.layout import RunFiles, resource_name, run_tags
 from suspicious_lines.messages import BatchJob, FinishPreprocessingRequest, Preprocessed, PreprocessingRequest
 from suspicious_lines.settings import BucketSettings, StartPreprocessingSettings
 from suspicious_lines.training import LOCAL_DISK, vpc_config
@@ -114,7 +114,7 @@ def processing_job(
             "LINES_PER_PART": str(settings.lines_per_part),
         },
         "RoleArn": settings.batch_role_arn,
-        "Tags": [{"Key": "suspicious-lines:run", "Value": request.run}],
+        "Tags": run_tags(request.run),
         **({"NetworkConfig": {"VpcConfig": network}} if network else {}),
     }
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from suspicious_lines import store
 from suspicious_lines.aws import client, error_code, error_message
 from suspicious_lines.errors import ModelGoneError
-from suspicious_lines.layout import RunFiles, resource_name
+from suspicious_lines.layout import RunFiles, resource_name, run_tags
 from suspicious_lines.messages import BatchJob, TransformRequest
 from suspicious_lines.settings import BatchSettings
 from suspicious_lines.training import LOCAL_DISK
@@ -48,7 +48,7 @@ def transform_job(request: TransformRequest, settings: BatchSettings, name: str)
             "InstanceCount": 1,
             **({} if LOCAL_DISK.match(settings.batch_instance_type) else {"VolumeKmsKeyId": key}),
         },
-        "Tags": [{"Key": "suspicious-lines:run", "Value": request.run}],
+        "Tags": run_tags(request.run),
     }
 
 

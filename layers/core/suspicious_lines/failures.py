@@ -6,16 +6,15 @@ from datetime import UTC
 
 from suspicious_lines import claims, store
 from suspicious_lines.aws import client, found
-from suspicious_lines.batch_jobs import batch_seconds, stop_jobs
 from suspicious_lines.costs import estimate
 from suspicious_lines.hosting import delete_endpoint, settle
+from suspicious_lines.jobs import TRAINING, batch_seconds, stop, stop_batch
 from suspicious_lines.layout import RunFiles, captured_key, resource_name
 from suspicious_lines.messages import Failure, FailureReport, Upload
 from suspicious_lines.notifications import Note, publish
 from suspicious_lines.promotion import withdraw
 from suspicious_lines.receipts import Receipt, find_receipt, read_timings, training_seconds
 from suspicious_lines.settings import FailureSettings
-from suspicious_lines.training import stop_job
 
 _UPLOAD_AT_FAULT = "InvalidUploadError"
 SETTLE_SECONDS = 600  # a serverless endpoint is created, or has failed, within minutes
@@ -35,7 +34,7 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
 
     # A promoted model serves the lines to come, and a former one that is kept can do so again: neither is a leftover,
     # even if what followed failed.
-    deleted = stop_jobs(bucket, report.run)
+    deleted = stop_batch(bucket, report.run)
     if withdraw(bucket, report.run, name):
         deleted += _clean_up(name)
     # A file that cannot be used stays claimed: another delivery of it would only be refused once more.
@@ -107,7 +106,7 @@ def _cause(report: FailureReport, name: str) -> str:
 
 
 def _clean_up(name: str) -> list[str]:
-    stopped = stop_job(name)
+    stopped = stop(TRAINING, name)
     settle(name, SETTLE_SECONDS)
     return stopped + delete_endpoint(name)
 

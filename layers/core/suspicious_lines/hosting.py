@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from suspicious_lines.aws import client, error_code, error_message, found
 from suspicious_lines.errors import EndpointBusyError
-from suspicious_lines.layout import resource_name
+from suspicious_lines.layout import resource_name, run_tags
 from suspicious_lines.messages import DeployRequest, Endpoint
 from suspicious_lines.settings import HostingSettings
 from suspicious_lines.training import image_uri
@@ -21,7 +21,7 @@ def deploy_endpoint(request: DeployRequest, settings: HostingSettings) -> Endpoi
     """Creates the run's endpoint, or finds what an earlier try made of it; it is not InService yet on return."""
     sagemaker = client("sagemaker")
     name = resource_name(settings.resource_prefix, request.run)
-    tags = [{"Key": "suspicious-lines:run", "Value": request.run}]
+    tags = run_tags(request.run)
     job = sagemaker.describe_training_job(TrainingJobName=request.job_name)
     container = {
         "Image": image_uri(settings.aws_region),

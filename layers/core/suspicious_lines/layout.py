@@ -16,6 +16,7 @@ PARKED_PREFIX = "parked/"
 RUNS_PREFIX = "runs/"
 CAPTURED_PREFIX = "scored/"
 JUDGED_PREFIX = "judged/"
+RUN_TAG = "suspicious-lines:run"
 _CHAMPION = re.compile(r"champion/[0-9a-f]{8}/")
 
 
@@ -152,6 +153,11 @@ def resource_name(prefix: str, run: str, attempt: str = "") -> str:
     """
     start = re.sub(r"[^a-zA-Z0-9]", "", run)[:8].lower()
     return f"{prefix}-{start}-{hashlib.sha256((run + attempt).encode()).hexdigest()[:12]}"
+
+
+def run_tags(run: str) -> list[dict[str, str]]:
+    """The tags of all that SageMaker has of a run. A name does not tell the run; they do."""
+    return [{"Key": RUN_TAG, "Value": run}]
 
 
 def is_resource_name(prefix: str, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What nobody needs any more: endpoints, models and training jobs without a run, and files of old runs."""
+"""What nobody needs any more: endpoints, models and jobs without a run, and files of old runs."""
 
 import time
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from suspicious_lines import executions, store
 from suspicious_lines.aws import client
 from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.hosting import delete_endpoint
+from suspicious_lines.jobs import Job, in_progress, run_of, stop
 from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, resource_name
 from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.promotion import find_live_model
 from suspicious_lines.settings import OrphanSettings
-from suspicious_lines.training import stop_job
 from suspicious_lines.upkeep_messages import Cleared, UpkeepRequest
 
 WORK_SECONDS = 780
@@ -36,16 +36,16 @@ def delete_orphans(request: UpkeepRequest, settings: OrphanSettings) -> Cleared:
     runs: list[str] = []
     # In this order: a run that ends meanwhile is found among the executions, or its model is found live.
     before = now - timedelta(minutes=settings.sweep_minutes)
-    found, jobs = names_hosted(prefix, before), jobs_in_progress(prefix, before)
-    needed = _running(settings)
-    still_at_work = {resource_name(prefix, run) for run in needed}
+    found, jobs = names_hosted(prefix, before), in_progress(prefix, before)
+    running = _running(settings)
     live = find_live_model(settings.data_bucket)
     models = [live, *live.former] if live else []
-    needed |= {model.run for model in models}
-    kept = still_at_work | {model.endpoint_name for model in models}
+    needed = running | {model.run for model in models}
+    kept = {resource_name(prefix, run) for run in needed} | {model.endpoint_name for model in models}
     try:
-        for name in jobs - still_at_work:
-            hosted += stopped(name)
+        for job in jobs:
+            if run_of(job) not in running:
+                hosted += stopped(job)
         for name in sorted(found - kept):
             if time.monotonic() < deadline:
                 hosted += deleted(name)
@@ -72,16 +72,9 @@ def names_hosted(prefix: str, before: datetime) -> set[str]:
     return {name for name, at in made.items() if at <= before and is_resource_name(prefix, name)}
 
 
-def jobs_in_progress(prefix: str, before: datetime) -> set[str]:
-    """The names of this stack's training jobs that were made before a time and have not ended."""
-    found = _listed("list_training_jobs", "TrainingJobSummaries", prefix, StatusEquals="InProgress")
-    names = {job["TrainingJobName"] for job in found if job["CreationTime"] <= before}
-    return {name for name in names if is_resource_name(prefix, name)}
-
-
-def stopped(name: str) -> list[str]:
-    """Stops a training job; what was stopped, in words."""
-    return [f"{what} {name}" for what in stop_job(name)]
+def stopped(job: Job) -> list[str]:
+    """Stops a job; what was stopped, in words."""
+    return [f"{what} {job.name}" for what in stop(job.kind, job.name)]
 
 
 def deleted(name: str) -> list[str]:
@@ -93,8 +86,8 @@ def deleted(name: str) -> list[str]:
         return []
 
 
-def _listed(operation: str, result: str, prefix: str, **wanted: str) -> Iterator[dict[str, Any]]:
-    pages = client("sagemaker").get_paginator(operation).paginate(NameContains=f"{prefix}-", MaxResults=100, **wanted)
+def _listed(operation: str, result: str, prefix: str) -> Iterator[dict[str, Any]]:
+    pages = client("sagemaker").get_paginator(operation).paginate(NameContains=f"{prefix}-", MaxResults=100)
     for page in pages:
         yield from page[result]
 
@@ -124,7 +117,7 @@ def _tell(hosted: list[str], runs: list[str], note: Note, settings: OrphanSettin
     text = []
     if hosted:
         text += ["A run that broke off left these, and neither a run nor a kept model needs them. They were deleted,"]
-        text += ["training jobs stopped:", *_first(hosted)]
+        text += ["jobs stopped:", *_first(hosted)]
     if runs:
         text += [
             f"Nothing was written to these runs for RunRetentionDays ({settings.run_retention_days}), and no kept model"

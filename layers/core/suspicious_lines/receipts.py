@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from suspicious_lines import store
 from suspicious_lines.aws import client, found
-from suspicious_lines.batch_jobs import batch_seconds
 from suspicious_lines.costs import Cost, estimate
 from suspicious_lines.errors import AwsUnavailableError, RunEndedError
+from suspicious_lines.jobs import batch_seconds
 from suspicious_lines.layout import RunFiles, resource_name
 from suspicious_lines.messages import ChosenThreshold, Decision, ReceiptRequest, Upload
 from suspicious_lines.settings import ReceiptSettings

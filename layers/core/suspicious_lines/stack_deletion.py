@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from suspicious_lines.aws import client
 from suspicious_lines.errors import EndpointBusyError
-from suspicious_lines.orphans import deleted, jobs_in_progress, names_hosted, stopped
+from suspicious_lines.jobs import in_progress
+from suspicious_lines.orphans import deleted, names_hosted, stopped
 from suspicious_lines.settings import HostedSettings
 from suspicious_lines.upkeep_messages import StackAnswer, StackChange
 
@@ -30,7 +31,7 @@ def answer_stack(change: StackChange, settings: HostedSettings) -> StackAnswer:
 
 
 def delete_hosted(settings: HostedSettings) -> None:
-    """Deletes every endpoint, configuration and model of this stack and stops its training jobs; looks again until
+    """Deletes every endpoint, configuration and model of this stack and stops its jobs; looks again until
     there is nothing twice, for a function that created them may still have been at work.
 
     Raises:
@@ -39,14 +40,15 @@ def delete_hosted(settings: HostedSettings) -> None:
     deadline, clean_looks = time.monotonic() + WORK_SECONDS, 0
     while clean_looks < 2:
         now = datetime.now(UTC)
-        names, jobs = names_hosted(settings.resource_prefix, now), jobs_in_progress(settings.resource_prefix, now)
-        for name in jobs:
-            stopped(name)
+        names, jobs = names_hosted(settings.resource_prefix, now), in_progress(settings.resource_prefix, now)
+        for job in jobs:
+            stopped(job)
         for name in names:
             deleted(name)
         clean_looks = 0 if names or jobs else clean_looks + 1
         if time.monotonic() > deadline:
-            raise EndpointBusyError(f"Delete the stack again: still there are {', '.join(sorted(names | jobs))}")
+            left = sorted(names | {job.name for job in jobs})
+            raise EndpointBusyError(f"Delete the stack again: still there are {', '.join(left)}")
         time.sleep(settings.poll_seconds)
 
 

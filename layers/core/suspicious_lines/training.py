@@ -8,9 +8,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from suspicious_lines.aws import client, error_code, found
+from suspicious_lines.aws import client, error_code
 from suspicious_lines.errors import SettingsError
-from suspicious_lines.layout import RunFiles, resource_name
+from suspicious_lines.layout import RunFiles, resource_name, run_tags
 from suspicious_lines.messages import Training, TrainingRequest
 from suspicious_lines.settings import StartPreprocessingSettings, TrainingSettings
 
@@ -69,7 +69,7 @@ def training_job(request: TrainingRequest, settings: TrainingSettings) -> dict[s
             **({} if LOCAL_DISK.match(settings.training_instance_type) else {"VolumeKmsKeyId": key}),
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": settings.training_max_runtime_seconds},
-        "Tags": [{"Key": "suspicious-lines:run", "Value": request.run}],
+        "Tags": run_tags(request.run),
         **({"VpcConfig": network, "EnableNetworkIsolation": True} if (network := vpc_config(settings)) else {}),
     }
 
@@ -98,12 +98,3 @@ def start_training(request: TrainingRequest, settings: TrainingSettings) -> Trai
         if error_code(error) != "ResourceInUse":
             raise
     return Training(job_name=job["TrainingJobName"], poll_seconds=settings.poll_seconds)
-
-
-def stop_job(name: str) -> list[str]:
-    """Stops a training job that has not ended; says what was stopped."""
-    job = found(client("sagemaker").describe_training_job, TrainingJobName=name)
-    if not job or job["TrainingJobStatus"] != "InProgress":
-        return []
-    client("sagemaker").stop_training_job(TrainingJobName=name)
-    return ["training job"]
