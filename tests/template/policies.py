@@ -3,6 +3,7 @@
 What they may do with the key follows from the rest: test_encryption.py.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -122,6 +123,7 @@ def _needed(translated: Template, record: Record) -> dict[str, set[Need]]:
     return needed
 
 
+@functools.cache
 def _parsed(line: str) -> Need:
     action, resource, *context = line.split(" ")
     return Need(action, resource, tuple(tuple(pair.split("=", 1)) for pair in context))  # type: ignore[misc]
@@ -205,6 +207,7 @@ def _reference(name: str, resources: dict[str, Any]) -> str:
     return _ARNS[kind].format(identifier) if attribute == "Arn" or kind in _ARN_BY_REF else identifier
 
 
+@functools.cache
 def _like(pattern: str, value: str) -> bool:
     return re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), value) is not None
 

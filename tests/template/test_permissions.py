@@ -93,6 +93,6 @@ def test_a_wider_pattern_is_found(translated: Template, record: Record) -> None:
                 if isinstance(resource, dict) and "/runs/*/" in resource.get("Fn::Sub", ""):
                     bucket = resource["Fn::Sub"].split("/runs/")[0]
                     template = _with(translated, role, number, "Resource", {"Fn::Sub": f"{bucket}/runs/*"})
-                    assert any("also reaches" in line for line in findings(template, record)), (role, resource)
+                    assert any("also reaches" in line for line in findings(template, record, role)), (role, resource)
                     widened += 1
     assert widened > 10

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from recorded import Record, recorded
+from recorded import Record, logical_ids, recorded
 
 from local.activities import generate
 from local.cloud import STACK, Cloud
@@ -46,6 +46,7 @@ class Workflow:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.calls = installed()
+        self.logical = logical_ids(cloud)  # now: a test may delete the stack
         self.bucket = cloud.outputs["DataBucketName"]
         self.machine = cloud.outputs["TrainStateMachineArn"]
         self.score_machine = cloud.outputs["ScoreStateMachineArn"]
@@ -274,7 +275,7 @@ def own_workflow(tmp_path_factory, recorded_elsewhere):
             changed = {"Variables": variables | {"SWEEP_MINUTES": "0"}}
             lambdas.update_function_configuration(FunctionName=name, Environment=changed)
         yield workflow
-        recorded_elsewhere.append(recorded(workflow.cloud, workflow.calls))
+        recorded_elsewhere.append(recorded(workflow.calls, workflow.logical))
 
 
 @pytest.fixture

@@ -38,9 +38,8 @@ def write(record: Record) -> None:
     RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
-def recorded(cloud: Cloud, calls: Calls) -> Record:
-    """What all calls so far needed."""
-    logical = logical_ids(cloud)
+def recorded(calls: Calls, logical: dict[str, str]) -> Record:
+    """What all calls so far needed; `logical`: see `logical_ids`."""
     found: dict[str, set[str]] = {}
     for call in calls.history():
         caller = call.get("machine", STATES) if call["caller"] == STATES else call["caller"]

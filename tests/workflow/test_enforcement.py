@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from recorded import logical_ids
 
 
 @pytest.fixture
@@ -13,7 +12,7 @@ def without(workflow):
     changed = []
 
     def take(role: str, action: str) -> None:
-        (name,) = [physical for physical, logical in logical_ids(workflow.cloud).items() if logical == role]
+        (name,) = [physical for physical, logical in workflow.logical.items() if logical == role]
         for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
             document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
             changed.append({"RoleName": name, "PolicyName": policy, "PolicyDocument": json.dumps(document)})

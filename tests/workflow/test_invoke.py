@@ -63,7 +63,20 @@ def invoke(workflow, tmp_path):
     return run
 
 
-def test_the_events_replay_the_workflow_function_by_function(workflow, no_model, no_verdicts, invoke):
+@pytest.fixture
+def score_all(workflow, invoke):
+    """Scores parts: the first by `make invoke`, the others, for speed, by the function that is warm."""
+
+    def score(parts: list[str], **changes: object) -> dict:
+        event = json.loads((ROOT / "events" / "score_lines.json").read_text()) | changes
+        for part in parts[1:]:
+            workflow.invoke("ScoreLinesFunction", event | {"part": part})
+        return invoke("score_lines", **changes, part=parts[0])
+
+    return score
+
+
+def test_the_events_replay_the_workflow_function_by_function(workflow, no_model, no_verdicts, invoke, score_all):
     assert sorted(IN_ORDER) == sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
     body = generate(lines=1_500).to_csv(index=False).encode()
     earlier = workflow.drop(body)  # the upload that the events speak of, and an execution whose history they can read
@@ -93,8 +106,7 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, no_model,
             _drop_verdicts(workflow)
         if function == "start_training":
             changes["feature_dim"] = dataset["feature_dim"]
-        for part in dataset["parts"] if function == "score_lines" else [None]:
-            answer = invoke(function, **changes, **({"part": part} if part else {}))
+        answer = score_all(dataset["parts"]) if function == "score_lines" else invoke(function, **changes)
         if function == "preprocess":
             dataset = answer
         if function == "finish_preprocessing":
@@ -103,12 +115,10 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, no_model,
             assert answer["lines"] == 300 + 200  # validation lines and planted ones
         if function == "encode_lines":
             new = answer
-            for part in new["dataset"]["parts"]:
-                invoke("score_lines", run="example-score", part=part, endpoint_name=new["model"]["endpoint_name"])
+            score_all(new["dataset"]["parts"], run="example-score", endpoint_name=new["model"]["endpoint_name"])
         if function == "encode_for_champion":
             contest = answer
-            for part in contest["parts"]:
-                invoke("score_lines", part=part, endpoint_name=contest["champion"]["endpoint_name"])
+            score_all(contest["parts"], endpoint_name=contest["champion"]["endpoint_name"])
         if function == "compare_models":
             assert (answer["promoted"], answer["champion"]) == (True, earlier.name)
         if function == "promote_model":

@@ -8,7 +8,7 @@ from tests.template.unrecorded import UNRECORDED
 
 
 def test_the_record_has_all_calls_of_this_tier(workflow, recorded_elsewhere, whole_tier):
-    fresh = together([recorded(workflow.cloud, workflow.calls), *recorded_elsewhere])
+    fresh = together([recorded(workflow.calls, workflow.logical), *recorded_elsewhere])
     if os.environ.get("RECORD_CALLS"):
         assert whole_tier, "a record is made by all the tests of the tier"
         write(fresh)
