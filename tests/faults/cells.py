@@ -1,5 +1,6 @@
 """Calls, cells, and how a cell must end. The enumeration is calls.json, and a test compares it with a new recording."""
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -51,6 +52,7 @@ class Call(NamedTuple):
         return [kind for kind in KINDS if kind not in without]
 
 
+@functools.cache
 def has_body(service: str, operation: str) -> bool:
     """Whether an answer has a body that can break off: S3's PutObject, for one, answers by headers only."""
     if service == "lambda":
