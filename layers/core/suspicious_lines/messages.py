@@ -17,7 +17,7 @@ Part = Field(pattern=r"^((champion/[0-9a-f]{8}/)?(validation|planted)|invoices/[
 class Message(BaseModel):
     """Base of all messages; a refused one does not show its values, which may come from a file."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class Upload(Message):

@@ -20,7 +20,7 @@ GROUP_ID = Field(pattern=r"^$|^sg-[0-9a-f]+$")
 class Settings(BaseModel):
     """Base of all the settings: a field `data_bucket` is the environment variable `DATA_BUCKET`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     @classmethod
     def from_environment(cls) -> Self:
