@@ -1,7 +1,7 @@
 """Measures the live model by the verdicts, moves its threshold and proposes suppressions."""
 
-from suspicious_lines.messages import LearnRequest, Lessons
 from suspicious_lines.observability import entry_point, gauge
+from suspicious_lines.review_messages import LearnRequest, Lessons
 from suspicious_lines.reviewing import learn_from_verdicts
 from suspicious_lines.settings import LearnSettings
 

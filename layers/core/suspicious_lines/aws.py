@@ -1,6 +1,6 @@
 """AWS's clients as Lambda needs them, and its errors in our own vocabulary.
 
-They are botocore's: boto3 makes the same, and brings what no function uses into every cold start.
+They are botocore's: boto3 makes the same ones, and brings into every cold start what only awswrangler uses.
 """
 
 import functools

@@ -22,8 +22,8 @@ from suspicious_lines.errors import (
     PreprocessingFailedError,
     SettingsError,
 )
+from suspicious_lines.large_messages import BatchJob, FinishPreprocessingRequest, Preprocessed, PreprocessingRequest
 from suspicious_lines.layout import RunFiles, resource_name, run_tags
-from suspicious_lines.messages import BatchJob, FinishPreprocessingRequest, Preprocessed, PreprocessingRequest
 from suspicious_lines.settings import BucketSettings, StartPreprocessingSettings
 from suspicious_lines.training import LOCAL_DISK, vpc_config
 
@@ -66,7 +66,7 @@ def ship_code(bucket: str, layers: str) -> str:
                     if path.is_file():
                         archive.write(path, path.relative_to(packages))
             file.seek(0)
-            client("s3").upload_fileobj(file, bucket, key)
+            store.put(bucket, key, file, "application/zip")
     return key
 
 

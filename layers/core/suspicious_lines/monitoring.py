@@ -16,7 +16,8 @@ from suspicious_lines.drift_page import drift_html
 from suspicious_lines.errors import InvalidUploadError
 from suspicious_lines.features import features_csv
 from suspicious_lines.layout import CAPTURED_PREFIX, RunFiles, monitoring_key
-from suspicious_lines.messages import Drift, DriftRequest, LiveModel
+from suspicious_lines.model_messages import LiveModel
+from suspicious_lines.monitor_messages import Drift, DriftRequest
 from suspicious_lines.planted import plant
 from suspicious_lines.promotion import find_live_model
 from suspicious_lines.receipts import Receipt
