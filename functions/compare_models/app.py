@@ -3,8 +3,8 @@
 from suspicious_lines.champion import compare_models
 from suspicious_lines.messages import Decision
 from suspicious_lines.model_messages import CompareRequest
+from suspicious_lines.model_settings import CompareSettings
 from suspicious_lines.observability import entry_point
-from suspicious_lines.settings import CompareSettings
 
 settings = CompareSettings.from_environment()
 

@@ -91,6 +91,12 @@ def test_functions_have_the_data_layer_where_they_need_it_and_only_there(
         assert ever or not attached or name in SHIPS_ITS_LAYERS, f"{name} carries DataLayer and imports nothing of it"
 
 
+def test_cold_starts_import_neither_boto3_nor_awswrangler(functions: dict[str, dict[str, Any]], root: Path) -> None:
+    for name, properties in functions.items():
+        slow = imported(root, root / properties["CodeUri"] / "app.py", "at_load") & {"boto3", "awswrangler"}
+        assert not slow, f"{name} imports {slow} before it is called"
+
+
 def test_functions_import_only_what_the_layers_bring(functions: dict[str, dict[str, Any]], root: Path) -> None:
     for name, properties in functions.items():
         packages = imported(root, root / properties["CodeUri"] / "app.py", "ever")

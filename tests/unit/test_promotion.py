@@ -12,8 +12,8 @@ from suspicious_lines.errors import (
     RunEndedError,
 )
 from suspicious_lines.model_messages import PromoteRequest
+from suspicious_lines.model_settings import PromoteSettings
 from suspicious_lines.promotion import find_live_model, live_model, promote_model
-from suspicious_lines.settings import PromoteSettings
 
 
 @pytest.fixture

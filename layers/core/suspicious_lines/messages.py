@@ -14,7 +14,8 @@ Part = Field(pattern=r"^((champion/[0-9a-f]{8}/)?(validation|planted)|invoices/[
 
 
 class Message(BaseModel):
-    """Base of all messages; a refused one does not show its values, which may come from a file."""
+    """Base of all messages; a refused one does not show its values, which may come from a file. Validators are built
+    when they are needed: a function needs two or three of those whose modules it imports."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, defer_build=True)
 
