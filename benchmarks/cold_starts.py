@@ -34,7 +34,7 @@ CELL = Path(__file__).with_name("cold_start.py")
 LINES = 5_000
 _POWERTOOLS = """
 from aws_lambda_powertools import Logger, Metrics, Tracer
-logger, metrics, tracer = Logger(), Metrics(), Tracer(patch_modules=["botocore"])
+logger, metrics, tracer = Logger(), Metrics(), Tracer()
 @tracer.capture_lambda_handler
 @logger.inject_lambda_context
 def handler(event, context):
@@ -50,6 +50,8 @@ def handler(event, context):
     return answer(event, context)
 """
 _FRAMES = "import awswrangler, pandas, boto3\n"
+# What functions without and with DataLayer are measured by.
+LIGHT_REFERENCE, DATA_REFERENCE = "Powertools and boto3", "awswrangler, pandas and boto3"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def functions(environments: dict[str, dict[str, str]], events: dict[str, dict[st
     found = []
     for path in [ROOT / "template.yaml", *sorted(ROOT.glob("stacks/*.yaml"))]:
         template = yaml_parse(path.read_text())
-        shared = template["Globals"]["Function"] if "Globals" in template else {}
+        shared = template.get("Globals", {}).get("Function", {})
         for name, resource in template["Resources"].items():
             if resource["Type"] == "AWS::Serverless::Function":
                 own = resource["Properties"]
@@ -102,8 +104,8 @@ def functions(environments: dict[str, dict[str, str]], events: dict[str, dict[st
 def references(home: Path, environment: dict[str, str]) -> Iterator[Function]:
     handlers = {
         "Powertools": (_POWERTOOLS, ("base",), {}),
-        "Powertools and boto3": (_POWERTOOLS + _BOTO3, ("base",), {}),
-        "awswrangler, pandas and boto3": (_FRAMES, ("base", "data"), None),
+        LIGHT_REFERENCE: (_POWERTOOLS + _BOTO3, ("base",), {}),
+        DATA_REFERENCE: (_FRAMES, ("base", "data"), None),
     }
     for number, (name, (source, layers, event)) in enumerate(handlers.items()):
         folder = home / f"reference-{number}"
@@ -179,7 +181,7 @@ def median(costs: list[Cost]) -> Cost:
 
 
 def real_events(cloud: Cloud) -> dict[str, dict[str, Any]]:
-    """What the state machines sent the functions in a training, a scoring, a review and a look for drift."""
+    """What the state machines sent the functions in a training, a scoring and a review."""
     past = generate(seed=1, lines=LINES)
     started = [drop(cloud, "incoming/past.csv", past.to_csv(index=False), "Train")]
     started.append(drop(cloud, "invoices/new.csv", past.drop(columns="Error").to_csv(index=False), "Score"))
@@ -219,25 +221,28 @@ def rows(bench: Bench, measured: list[Function], runs: int) -> Iterator[str]:
             costs[function.name].append(bench.measure(function))
         print(f"run {number + 1} of {runs}", file=sys.stderr, flush=True)
     middle = {name: median(found) for name, found in costs.items()}
-    light, data = middle["Powertools and boto3"], middle["awswrangler, pandas and boto3"]
     yield (
         "| | packages | import | by the clock | of the reference's | without .pyc | first answer | by the clock "
         "| of the reference's | peak memory | MemorySize |"
     )
     yield "|---" * 11 + "|"
     for function in measured:
-        cost, reference = middle[function.name], data if "data" in function.layers else light
-        bare = bench.measure_uncompiled(function)
-        answered = ["-"] * 3
-        if cost.answered is not None and cost.answered_cpu is not None:
-            of = f"{cost.answered_cpu / light.answered_cpu:.2f}" if light.answered_cpu else "-"
-            answered = [f"{cost.answered_cpu:.2f} s", f"{cost.answered:.2f} s", of]
+        cost = middle[function.name]
+        reference = middle[DATA_REFERENCE if "data" in function.layers else LIGHT_REFERENCE]
         cells = [
             function.name.removesuffix("Function"), cost.loaded, f"{cost.imported_cpu:.3f} s", f"{cost.imported:.2f} s",
-            f"{cost.imported_cpu / reference.imported_cpu:.2f}", f"{bare.imported_cpu:.2f} s", *answered,
+            ratio(cost.imported_cpu, reference.imported_cpu),
+            f"{bench.measure_uncompiled(function).imported_cpu:.2f} s",
+            f"{cost.answered_cpu:.2f} s" if cost.answered_cpu else "-",
+            f"{cost.answered:.2f} s" if cost.answered else "-",
+            ratio(cost.answered_cpu, reference.answered_cpu),
             f"{cost.peak:.0f} MB", f"{function.memory} MB" if function.memory else "-",
         ]  # fmt: skip
         yield "| " + " | ".join(cells) + " |"
+
+
+def ratio(seconds: float | None, of: float | None) -> str:
+    return f"{seconds / of:.2f}" if seconds and of else "-"
 
 
 def main() -> None:
