@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 DATA_PACKAGES = {"awswrangler", "numpy", "pandas", "pyarrow"}
-BASE_PACKAGES = {"aws_lambda_powertools", "aws_xray_sdk", "boto3", "botocore", "pydantic", "typing_extensions"}
+BASE_PACKAGES = {
+    "aws_lambda_powertools",
+    "aws_xray_sdk",
+    "boto3",
+    "botocore",
+    "pydantic",
+    "s3transfer",
+    "typing_extensions",
+}
 LIBRARY = "suspicious_lines"
 # The function that archives its layers for a job, and uses none of the data packages itself.
 SHIPS_ITS_LAYERS = {"StartPreprocessingFunction"}

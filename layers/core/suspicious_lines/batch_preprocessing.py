@@ -60,6 +60,8 @@ def ship_code(bucket: str, layers: str) -> str:
     """The key of an archive of all that this function's layers hold, written once for each set of their versions."""
     key = f"code/{hashlib.sha256(layers.encode()).hexdigest()[:16]}.zip"
     if not store.exists(bucket, key):
+        from s3transfer.manager import TransferManager  # which would make every cold start longer
+
         packages = Path(__file__).parents[1]  # /opt/python, where Lambda lays the layers over each other
         with tempfile.TemporaryFile() as file:
             with zipfile.ZipFile(file, "w", strict_timestamps=False) as archive:
@@ -67,7 +69,8 @@ def ship_code(bucket: str, layers: str) -> str:
                     if path.is_file():
                         archive.write(path, path.relative_to(packages))
             file.seek(0)
-            store.put(bucket, key, file, "application/zip")
+            with TransferManager(client("s3")) as manager:
+                manager.upload(file, bucket, key).result()
     return key
 
 
