@@ -14,7 +14,8 @@ import pandas as pd
 
 from benchmarks.methods import Trial, score_rows
 from benchmarks.tables import write
-from suspicious_lines.messages import ChosenThreshold, LiveModel
+from suspicious_lines.messages import ChosenThreshold
+from suspicious_lines.model_messages import LiveModel
 from suspicious_lines.monitoring import Watched, judged
 from suspicious_lines.planted import plant
 from suspicious_lines.quality import wilson

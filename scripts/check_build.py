@@ -1,4 +1,5 @@
-"""Weighs and tries what `sam build` made: each handler with its own layers, the trimmed data layer on real Parquet.
+"""Weighs and tries what `sam build` made: each handler with its own layers, their byte code, the trimmed data layer on
+real Parquet.
 
 Usage: check_build.py BUILD_FOLDER PYTHON, where PYTHON is a Python 3.13.
 Ends with status 1 and a sentence where something does not fit or does not import.
@@ -15,6 +16,8 @@ import yaml
 
 LAMBDA_LIMIT_BYTES = 262_144_000  # a function and its layers, unzipped
 OUR_LIMIT_BYTES = 230_000_000  # leaves room for the next release of pandas and pyarrow
+# A .pyc's flags (PEP 552): by default it names its source's time, which is another once a layer is unpacked.
+UNCHECKED_HASH = b"\x01\0\0\0"
 
 # Without the stack's settings a handler refuses to start; that it finds all its packages is what counts here.
 IMPORT_HANDLER = """
@@ -30,6 +33,16 @@ except Exception as refusal:
 
 def folder_bytes(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+
+
+def without_byte_code(folder: Path) -> list[Path]:
+    """The modules that Lambda compiles at every cold start: those without a .pyc that it takes unchecked."""
+    found = []
+    for module in sorted(folder.rglob("*.py")):
+        compiled = module.parent / "__pycache__" / f"{module.stem}.cpython-313.pyc"
+        if not compiled.is_file() or compiled.read_bytes()[4:8] != UNCHECKED_HASH:
+            found.append(module)
+    return found
 
 
 def run_isolated(python: str, program: Iterable[str]) -> bool:
@@ -72,7 +85,11 @@ def main(build: Path, python: str) -> int:
     for name, weight in weights.items():
         print(f"{weight / 1e6:8.1f} MB  {name}", flush=True)
 
-    failures = []
+    failures = [
+        f"{name}: {len(slow)} modules have no byte code that Lambda takes as it is, such as {slow[0]}"
+        for name, folder in layers.items()
+        if (slow := without_byte_code(folder))
+    ]
     runs_here = (platform.system(), platform.machine()) == ("Linux", "x86_64")
     for name, folder in functions.items():
         weight = folder_bytes(folder) + sum(weights[layer] for layer in attached[name])

@@ -2,8 +2,8 @@
 
 from suspicious_lines.observability import count, entry_point, logger
 from suspicious_lines.orphans import delete_orphans
-from suspicious_lines.settings import OrphanSettings
 from suspicious_lines.upkeep_messages import Cleared, UpkeepRequest
+from suspicious_lines.upkeep_settings import OrphanSettings
 
 settings = OrphanSettings.from_environment()
 

@@ -1,7 +1,7 @@
 """Encodes a training run's lines for the live model, so that it can be compared with the new one."""
 
 from suspicious_lines.champion import encode_for_champion
-from suspicious_lines.messages import ChampionRequest, Contest
+from suspicious_lines.model_messages import ChampionRequest, Contest
 from suspicious_lines.observability import entry_point
 from suspicious_lines.settings import BucketSettings
 

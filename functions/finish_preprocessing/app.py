@@ -1,7 +1,7 @@
 """Takes what the processing job of a large file has answered."""
 
 from suspicious_lines.batch_preprocessing import finish_preprocessing
-from suspicious_lines.messages import FinishPreprocessingRequest, Preprocessed
+from suspicious_lines.large_messages import FinishPreprocessingRequest, Preprocessed
 from suspicious_lines.observability import count, entry_point, gauge
 from suspicious_lines.settings import BucketSettings
 

@@ -1,9 +1,9 @@
 """Measures the live model by the verdicts, moves its threshold and proposes suppressions."""
 
-from suspicious_lines.messages import LearnRequest, Lessons
 from suspicious_lines.observability import entry_point, gauge
+from suspicious_lines.review_messages import LearnRequest, Lessons
+from suspicious_lines.review_settings import LearnSettings
 from suspicious_lines.reviewing import learn_from_verdicts
-from suspicious_lines.settings import LearnSettings
 
 settings = LearnSettings.from_environment()
 

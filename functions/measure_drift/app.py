@@ -1,9 +1,9 @@
 """Measures how far a day's lines are from those the live model was trained on."""
 
-from suspicious_lines.messages import Drift, DriftRequest
+from suspicious_lines.monitor_messages import Drift, DriftRequest
+from suspicious_lines.monitor_settings import DriftSettings
 from suspicious_lines.monitoring import measure_drift
 from suspicious_lines.observability import count, entry_point, gauge
-from suspicious_lines.settings import DriftSettings
 
 settings = DriftSettings.from_environment()
 

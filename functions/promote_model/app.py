@@ -1,9 +1,9 @@
 """Makes a run's model the live one and deletes the one it replaces."""
 
-from suspicious_lines.messages import LiveModel, PromoteRequest
+from suspicious_lines.model_messages import LiveModel, PromoteRequest
+from suspicious_lines.model_settings import PromoteSettings
 from suspicious_lines.observability import entry_point
 from suspicious_lines.promotion import promote_model
-from suspicious_lines.settings import PromoteSettings
 
 settings = PromoteSettings.from_environment()
 

@@ -1,7 +1,7 @@
 """Checks reviewers' verdicts and adds the good ones to the judged lines."""
 
-from suspicious_lines.messages import Verdicts, VerdictsRequest
 from suspicious_lines.observability import count, entry_point
+from suspicious_lines.review_messages import Verdicts, VerdictsRequest
 from suspicious_lines.reviewing import read_verdicts
 from suspicious_lines.settings import BucketSettings
 

@@ -1,9 +1,9 @@
 """Makes a former model the live one again."""
 
-from suspicious_lines.messages import Restored, RestoreRequest
+from suspicious_lines.model_messages import Restored, RestoreRequest
+from suspicious_lines.model_settings import RestoreSettings
 from suspicious_lines.observability import entry_point
 from suspicious_lines.restoring import restore_model
-from suspicious_lines.settings import RestoreSettings
 
 settings = RestoreSettings.from_environment()
 

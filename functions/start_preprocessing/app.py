@@ -1,9 +1,9 @@
 """Starts the processing job that reads a large file."""
 
 from suspicious_lines.batch_preprocessing import start_preprocessing
-from suspicious_lines.messages import BatchJob, PreprocessingRequest
+from suspicious_lines.large_messages import BatchJob, PreprocessingRequest
+from suspicious_lines.large_settings import StartPreprocessingSettings
 from suspicious_lines.observability import entry_point
-from suspicious_lines.settings import StartPreprocessingSettings
 
 settings = StartPreprocessingSettings.from_environment()
 

@@ -1,9 +1,9 @@
 """Brings uploads that have not ended to an end, and tells people of those that it cannot."""
 
 from suspicious_lines.observability import count, entry_point, logger
-from suspicious_lines.settings import SweepSettings
 from suspicious_lines.sweeping import sweep_uploads
 from suspicious_lines.upkeep_messages import Swept, UpkeepRequest
+from suspicious_lines.upkeep_settings import SweepSettings
 
 settings = SweepSettings.from_environment()
 

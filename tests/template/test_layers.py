@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 DATA_PACKAGES = {"awswrangler", "numpy", "pandas", "pyarrow"}
-BASE_PACKAGES = {"aws_lambda_powertools", "aws_xray_sdk", "boto3", "botocore", "pydantic", "typing_extensions"}
+BASE_PACKAGES = {
+    "aws_lambda_powertools",
+    "aws_xray_sdk",
+    "boto3",
+    "botocore",
+    "pydantic",
+    "s3transfer",
+    "typing_extensions",
+}
 LIBRARY = "suspicious_lines"
 # The function that archives its layers for a job, and uses none of the data packages itself.
 SHIPS_ITS_LAYERS = {"StartPreprocessingFunction"}
@@ -89,6 +97,12 @@ def test_functions_have_the_data_layer_where_they_need_it_and_only_there(
         at_load, ever = (imported(root, app, when) & DATA_PACKAGES for when in ("at_load", "ever"))
         assert attached or not at_load, f"{name} imports {at_load} without DataLayer"
         assert ever or not attached or name in SHIPS_ITS_LAYERS, f"{name} carries DataLayer and imports nothing of it"
+
+
+def test_cold_starts_import_neither_boto3_nor_awswrangler(functions: dict[str, dict[str, Any]], root: Path) -> None:
+    for name, properties in functions.items():
+        slow = imported(root, root / properties["CodeUri"] / "app.py", "at_load") & {"boto3", "awswrangler"}
+        assert not slow, f"{name} imports {slow} before it is called"
 
 
 def test_functions_import_only_what_the_layers_bring(functions: dict[str, dict[str, Any]], root: Path) -> None:

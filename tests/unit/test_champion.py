@@ -12,7 +12,8 @@ from suspicious_lines.errors import ModelResponseError
 from suspicious_lines.features import features_csv
 from suspicious_lines.judging import judge
 from suspicious_lines.layout import champion_part
-from suspicious_lines.messages import ChosenThreshold, LiveModel
+from suspicious_lines.messages import ChosenThreshold
+from suspicious_lines.model_messages import LiveModel
 from suspicious_lines.planted import plant
 from suspicious_lines.quality import average_precision
 from suspicious_lines.rules import Rules

@@ -1,12 +1,13 @@
 """events/<function>.json is what the function's state sends it."""
 
 import ast
+import importlib
 import json
 from pathlib import Path
 
 import pytest
 
-from suspicious_lines import messages, upkeep_messages
+from suspicious_lines.messages import Message
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
@@ -27,12 +28,15 @@ def states_of(function: str) -> list[dict]:
     return [states[name] for states in [*MACHINES, *inner] if name in states]
 
 
-def model_of(function: str) -> type[messages.Message]:
-    """The model in `@entry_point(Model)`, read without importing the handler."""
+def model_of(function: str) -> type[Message]:
+    """The model in `@entry_point(Model)`, found without importing the handler."""
     tree = ast.parse((ROOT / "functions" / function / "app.py").read_text())
     (handler,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "handler")
     (decorator,) = (d for d in handler.decorator_list if isinstance(d, ast.Call) and d.func.id == "entry_point")
-    return getattr(upkeep_messages if function in UPKEEP else messages, decorator.args[0].id)
+    (name,) = (argument.id for argument in decorator.args)
+    imports = (node for node in tree.body if isinstance(node, ast.ImportFrom))
+    (module,) = (node.module for node in imports if name in {alias.name for alias in node.names})
+    return getattr(importlib.import_module(module), name)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -8,8 +8,9 @@ import pytest
 from frames import BUCKET, lines_frame
 from suspicious_lines import batch_entrypoint, batch_preprocessing, store
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError, PreprocessingFailedError, SettingsError
+from suspicious_lines.large_messages import FinishPreprocessingRequest
 from suspicious_lines.lines import COLUMNS, FIELDS
-from suspicious_lines.messages import FinishPreprocessingRequest, Upload
+from suspicious_lines.messages import Upload
 from suspicious_lines.settings import BucketSettings
 
 

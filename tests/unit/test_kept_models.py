@@ -7,10 +7,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from suspicious_lines import parking, promotion, restoring, store
 from suspicious_lines.errors import ChampionChangedError, NoFormerModelError
-from suspicious_lines.messages import LiveModel, PromoteRequest, RefuseRequest, RestoreRequest
+from suspicious_lines.model_messages import LiveModel, PromoteRequest, RefuseRequest, RestoreRequest
+from suspicious_lines.model_settings import PromoteSettings, RefuseSettings, RestoreSettings
 from suspicious_lines.promotion import promote_model, refuse_model
 from suspicious_lines.restoring import restore_model
-from suspicious_lines.settings import PromoteSettings, RefuseSettings, RestoreSettings
 
 UPLOAD = {"bucket": "bucket", "key": "incoming/x.csv", "etag": "e", "size": 1}
 

@@ -11,7 +11,7 @@ from suspicious_lines import store
 from suspicious_lines.errors import AwsUnavailableError
 from suspicious_lines.judged import JUDGED_COLUMNS, ground_truth, labels, latest
 from suspicious_lines.learning import MOST_IN_ALL, MOST_STEP, Precision, better_threshold, by_group, flagged_by
-from suspicious_lines.messages import LiveModel, ModelChange
+from suspicious_lines.model_messages import LiveModel, ModelChange
 from suspicious_lines.promotion import live_model
 from suspicious_lines.recalibration import recalibrate
 from suspicious_lines.suppressing import MOST_QUERIED, Suppression, Suppressions, propose

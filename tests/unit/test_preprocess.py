@@ -15,7 +15,7 @@ from suspicious_lines.errors import AwsRefusedError, InvalidUploadError, NoLiveM
 from suspicious_lines.layout import invoices_kind
 from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import COLUMNS, FIELDS
-from suspicious_lines.messages import LiveModel
+from suspicious_lines.model_messages import LiveModel
 from suspicious_lines.preprocessing import split
 
 

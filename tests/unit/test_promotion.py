@@ -11,9 +11,9 @@ from suspicious_lines.errors import (
     NoLiveModelError,
     RunEndedError,
 )
-from suspicious_lines.messages import PromoteRequest
+from suspicious_lines.model_messages import PromoteRequest
+from suspicious_lines.model_settings import PromoteSettings
 from suspicious_lines.promotion import find_live_model, live_model, promote_model
-from suspicious_lines.settings import PromoteSettings
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import pytest
 from frames import BUCKET, ROOT
 from suspicious_lines import restoring, store
 from suspicious_lines.errors import NoFormerModelError
-from suspicious_lines.messages import LiveModel, ModelVersion, RestoreRequest
+from suspicious_lines.model_messages import LiveModel, ModelVersion, RestoreRequest
+from suspicious_lines.model_settings import RestoreSettings
 from suspicious_lines.promotion import live_model
 from suspicious_lines.restoring import restore_model
-from suspicious_lines.settings import RestoreSettings
 
 
 def version(run, threshold=1.0):

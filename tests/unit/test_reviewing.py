@@ -14,7 +14,7 @@ from suspicious_lines.errors import InvalidUploadError
 from suspicious_lines.judged import JUDGED_COLUMNS, read_labels
 from suspicious_lines.learning import Review
 from suspicious_lines.lines import COLUMNS, FIELDS
-from suspicious_lines.messages import LiveModel
+from suspicious_lines.model_messages import LiveModel
 from suspicious_lines.results import FLAGGED_COLUMNS
 from suspicious_lines.spreadsheet import to_csv
 from suspicious_lines.suppressing import Suppressions

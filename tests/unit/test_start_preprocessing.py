@@ -8,9 +8,9 @@ from botocore.stub import Stubber
 
 from frames import BUCKET
 from suspicious_lines import batch_preprocessing, store
+from suspicious_lines.large_messages import PreprocessingRequest
+from suspicious_lines.large_settings import StartPreprocessingSettings
 from suspicious_lines.layout import resource_name
-from suspicious_lines.messages import PreprocessingRequest
-from suspicious_lines.settings import StartPreprocessingSettings
 
 EVENT = json.loads((Path(__file__).parents[2] / "events" / "start_preprocessing.json").read_text())
 NAME = resource_name("suspicious-lines", "example")

@@ -8,9 +8,9 @@ from botocore.stub import Stubber
 from frames import BUCKET
 from suspicious_lines import batch_transform, store
 from suspicious_lines.errors import ModelGoneError, QuotaExceededError
+from suspicious_lines.large_messages import TransformRequest
+from suspicious_lines.large_settings import BatchSettings
 from suspicious_lines.layout import resource_name
-from suspicious_lines.messages import TransformRequest
-from suspicious_lines.settings import BatchSettings
 
 ROOT = Path(__file__).parents[2]
 EVENT = json.loads((ROOT / "events" / "start_transform.json").read_text())

@@ -1,10 +1,13 @@
-"""boto3 clients as Lambda needs them, and AWS's errors in our own vocabulary."""
+"""AWS's clients as Lambda needs them, and its errors in our own vocabulary.
+
+They are botocore's: boto3 makes the same ones, and brings into every cold start what only awswrangler uses.
+"""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
-import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -45,7 +48,7 @@ _QUOTA_CODES = {"ResourceLimitExceeded", "LimitExceededException"}
 
 @functools.cache
 def client(service: str) -> Any:
-    """The process's client for an AWS service: boto3's own retries first, Step Functions' after them.
+    """The process's client for an AWS service: botocore's own retries first, Step Functions' after them.
 
     The read timeout outlasts the 60 s that SageMaker gives an invocation.
     """
@@ -57,7 +60,13 @@ def client(service: str) -> Any:
         signature_version="s3v4" if service == "s3" else None,
         s3={"addressing_style": "virtual"},
     )
-    return boto3.client(service, config=config)  # type: ignore[call-overload]
+    return _session().create_client(service, config=config)
+
+
+@functools.cache
+def _session() -> botocore.session.Session:
+    """One for all the clients: it keeps what they read of endpoints and credentials."""
+    return botocore.session.get_session()
 
 
 def error_code(error: ClientError) -> str:

@@ -30,8 +30,9 @@ def main(run: str, message: Path, code: str) -> int:
 
 def _work(run: str) -> None:
     from suspicious_lines import preprocessing, store
+    from suspicious_lines.large_messages import Preprocessed, PreprocessingRequest
     from suspicious_lines.layout import RunFiles
-    from suspicious_lines.messages import EncodeRequest, Preprocessed, PreprocessingRequest, PreprocessRequest
+    from suspicious_lines.messages import EncodeRequest, PreprocessRequest
     from suspicious_lines.settings import PreprocessSettings
 
     settings, files = PreprocessSettings.from_environment(), RunFiles(run)

@@ -22,9 +22,10 @@ from suspicious_lines.errors import (
     PreprocessingFailedError,
     SettingsError,
 )
+from suspicious_lines.large_messages import BatchJob, FinishPreprocessingRequest, Preprocessed, PreprocessingRequest
+from suspicious_lines.large_settings import StartPreprocessingSettings
 from suspicious_lines.layout import RunFiles, resource_name, run_tags
-from suspicious_lines.messages import BatchJob, FinishPreprocessingRequest, Preprocessed, PreprocessingRequest
-from suspicious_lines.settings import BucketSettings, StartPreprocessingSettings
+from suspicious_lines.settings import BucketSettings
 from suspicious_lines.training import LOCAL_DISK, vpc_config
 
 # An image of AWS that has Python 3.13; of it, nothing but the interpreter is used.
@@ -59,6 +60,8 @@ def ship_code(bucket: str, layers: str) -> str:
     """The key of an archive of all that this function's layers hold, written once for each set of their versions."""
     key = f"code/{hashlib.sha256(layers.encode()).hexdigest()[:16]}.zip"
     if not store.exists(bucket, key):
+        from s3transfer.manager import TransferManager  # which would make every cold start longer
+
         packages = Path(__file__).parents[1]  # /opt/python, where Lambda lays the layers over each other
         with tempfile.TemporaryFile() as file:
             with zipfile.ZipFile(file, "w", strict_timestamps=False) as archive:
@@ -66,7 +69,8 @@ def ship_code(bucket: str, layers: str) -> str:
                     if path.is_file():
                         archive.write(path, path.relative_to(packages))
             file.seek(0)
-            client("s3").upload_fileobj(file, bucket, key)
+            with TransferManager(client("s3")) as manager:
+                manager.upload(file, bucket, key).result()
     return key
 
 

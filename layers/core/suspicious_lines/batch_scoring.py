@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from suspicious_lines import store
 from suspicious_lines.aws import client
 from suspicious_lines.errors import ModelResponseError, TransformFailedError
+from suspicious_lines.large_messages import FinishTransformRequest, Transformed
 from suspicious_lines.layout import RunFiles
-from suspicious_lines.messages import FinishTransformRequest, ScoreRequest, Transformed
+from suspicious_lines.messages import ScoreRequest
 from suspicious_lines.scoring import score_part, write_scores
 from suspicious_lines.settings import BucketSettings
 

@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 from suspicious_lines import store
 from suspicious_lines.aws import client, error_code, error_message
 from suspicious_lines.errors import ModelGoneError
+from suspicious_lines.large_messages import BatchJob, TransformRequest
+from suspicious_lines.large_settings import BatchSettings
 from suspicious_lines.layout import RunFiles, resource_name, run_tags
-from suspicious_lines.messages import BatchJob, TransformRequest
-from suspicious_lines.settings import BatchSettings
 from suspicious_lines.training import LOCAL_DISK
 
 MAX_PAYLOAD_MB = 6

@@ -4,11 +4,9 @@ Where hundreds of invocations touch one part each, pyarrow does, because importi
 The datasets that are read as a whole are awswrangler's.
 """
 
-import functools
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -33,29 +31,15 @@ def read_dataset(bucket: str, keys: list[str]) -> "pd.DataFrame":
     """The rows of these objects, in the order of `keys`: explicit keys, so that no list permission is needed."""
     import awswrangler as wr
 
-    return wr.s3.read_parquet(path=[f"s3://{bucket}/{key}" for key in keys], boto3_session=_session())
+    from suspicious_lines.wrangler_session import session
+
+    return wr.s3.read_parquet(path=[f"s3://{bucket}/{key}" for key in keys], boto3_session=session())
 
 
 def write_dataset(frame: "pd.DataFrame", bucket: str, key: str) -> None:
     import awswrangler as wr
 
+    from suspicious_lines.wrangler_session import session
+
     path = f"s3://{bucket}/{key}"
-    wr.s3.to_parquet(frame, path=path, index=False, compression="snappy", boto3_session=_session())
-
-
-class _Session(boto3.Session):
-    """Has one client for each service: awswrangler asks for another at every call, which takes as long as the call."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._clients: dict[str, Any] = {}
-
-    def client(self, service_name: str, **settings: Any) -> Any:  # type: ignore[override]
-        if service_name not in self._clients:
-            self._clients[service_name] = super().client(service_name, **settings)  # type: ignore[call-overload]
-        return self._clients[service_name]
-
-
-@functools.cache
-def _session() -> _Session:
-    return _Session()
+    wr.s3.to_parquet(frame, path=path, index=False, compression="snappy", boto3_session=session())

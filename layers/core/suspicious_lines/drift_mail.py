@@ -4,9 +4,10 @@ from typing import Any
 
 from suspicious_lines import store
 from suspicious_lines.layout import monitoring_key
-from suspicious_lines.messages import DriftMailRequest, Notified
+from suspicious_lines.messages import Notified
+from suspicious_lines.monitor_messages import DriftMailRequest
+from suspicious_lines.monitor_settings import DriftMailSettings
 from suspicious_lines.notifications import RULER, Note, publish
-from suspicious_lines.settings import DriftMailSettings
 
 
 def report_drift(request: DriftMailRequest, settings: DriftMailSettings) -> Notified:

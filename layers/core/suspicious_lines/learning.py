@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from suspicious_lines.messages import LiveModel, VerdictCounts
+from suspicious_lines.model_messages import LiveModel
 from suspicious_lines.quality import wilson
+from suspicious_lines.review_messages import VerdictCounts
 from suspicious_lines.suppressing import Suppression
 
 # A score is -ln(share of lines at least so suspicious): a step of 0.25 flags at most e^0.25 = 1.28 times as many

@@ -16,13 +16,14 @@ from suspicious_lines.drift_page import drift_html
 from suspicious_lines.errors import InvalidUploadError
 from suspicious_lines.features import features_csv
 from suspicious_lines.layout import CAPTURED_PREFIX, RunFiles, monitoring_key
-from suspicious_lines.messages import Drift, DriftRequest, LiveModel
+from suspicious_lines.model_messages import LiveModel
+from suspicious_lines.monitor_messages import Drift, DriftRequest
+from suspicious_lines.monitor_settings import DriftSettings
 from suspicious_lines.planted import plant
 from suspicious_lines.promotion import find_live_model
 from suspicious_lines.receipts import Receipt
 from suspicious_lines.rules import Rules
 from suspicious_lines.scoring import score_features, sender
-from suspicious_lines.settings import DriftSettings
 from suspicious_lines.yardstick import Yardstick, read_yardstick
 
 # Below this, chance alone makes nearly any index; a day of fewer lines is told, not judged.

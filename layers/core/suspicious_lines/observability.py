@@ -16,7 +16,7 @@ from suspicious_lines.aws import translate
 
 logger = Logger()
 logging.getLogger("botocore").setLevel(logging.WARNING)
-tracer = Tracer()
+tracer = Tracer(patch_modules=["botocore"])  # by default it looks for all that X-Ray knows, and imports SQLite
 metrics = Metrics()
 
 Request = TypeVar("Request", bound=BaseModel)

@@ -14,8 +14,8 @@ from suspicious_lines.jobs import Job, in_progress, run_of, stop
 from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, resource_name
 from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.promotion import find_live_model
-from suspicious_lines.settings import OrphanSettings
 from suspicious_lines.upkeep_messages import Cleared, UpkeepRequest
+from suspicious_lines.upkeep_settings import OrphanSettings
 
 WORK_SECONDS = 780
 LISTED = 100

@@ -8,9 +8,9 @@ from suspicious_lines import parking, store
 from suspicious_lines.errors import AwsUnavailableError, ChampionChangedError, NoLiveModelError, RunEndedError
 from suspicious_lines.hosting import can_score, delete_endpoint, exists
 from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles
-from suspicious_lines.messages import LiveModel, ModelChange, ModelVersion, PromoteRequest, Refused, RefuseRequest
+from suspicious_lines.model_messages import LiveModel, ModelChange, ModelVersion, PromoteRequest, Refused, RefuseRequest
+from suspicious_lines.model_settings import PromoteSettings, RefuseSettings
 from suspicious_lines.notifications import Note, publish
-from suspicious_lines.settings import PromoteSettings, RefuseSettings
 
 TRIES = 5
 LISTED = 100

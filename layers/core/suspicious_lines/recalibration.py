@@ -8,7 +8,7 @@ from suspicious_lines import store
 from suspicious_lines.errors import NoLiveModelError
 from suspicious_lines.layout import RunFiles
 from suspicious_lines.learning import Precision, Recalibration, better_threshold, flagged_by, since_last_change
-from suspicious_lines.messages import LiveModel, ModelChange
+from suspicious_lines.model_messages import LiveModel, ModelChange
 from suspicious_lines.promotion import LISTED, change_live_model
 
 

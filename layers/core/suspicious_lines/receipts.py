@@ -27,7 +27,7 @@ class Timings(BaseModel):
 class Receipt(BaseModel):
     """The document receipt.json; what a run did not reach is null."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     run: str
     execution_arn: str

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 from suspicious_lines.errors import NoFormerModelError
 from suspicious_lines.hosting import can_score
-from suspicious_lines.messages import LiveModel, ModelChange, ModelVersion, Restored, RestoreRequest
+from suspicious_lines.model_messages import LiveModel, ModelChange, ModelVersion, Restored, RestoreRequest
+from suspicious_lines.model_settings import RestoreSettings
 from suspicious_lines.notifications import Note, publish
 from suspicious_lines.promotion import LISTED, change_live_model, version_of
-from suspicious_lines.settings import RestoreSettings
 
 NO_REASON = "no reason was given"
 

@@ -4,9 +4,10 @@ from typing import Any
 
 from suspicious_lines import store
 from suspicious_lines.layout import RunFiles
-from suspicious_lines.messages import Notified, NotifyOfReviewRequest
+from suspicious_lines.messages import Notified
 from suspicious_lines.notifications import RULER, Note, counted, place, publish, refusals
-from suspicious_lines.settings import NotifyOfReviewSettings
+from suspicious_lines.review_messages import NotifyOfReviewRequest
+from suspicious_lines.review_settings import NotifyOfReviewSettings
 from suspicious_lines.spreadsheet import from_csv
 
 MOST_GROUPS = 5

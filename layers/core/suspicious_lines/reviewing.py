@@ -14,9 +14,10 @@ from suspicious_lines.hashing import HashingStream
 from suspicious_lines.judged import ground_truth, judged_lines, read_labels
 from suspicious_lines.layout import RunFiles, ground_truth_key, judged_key
 from suspicious_lines.learning import GROUPS, Precision, Review, by_group, flagged_by
-from suspicious_lines.messages import LearnRequest, Lessons, Verdicts, VerdictsRequest
 from suspicious_lines.recalibration import recalibrate
-from suspicious_lines.settings import BucketSettings, LearnSettings
+from suspicious_lines.review_messages import LearnRequest, Lessons, Verdicts, VerdictsRequest
+from suspicious_lines.review_settings import LearnSettings
+from suspicious_lines.settings import BucketSettings
 from suspicious_lines.spreadsheet import from_csv, to_csv
 from suspicious_lines.suppressing import Suppressions, propose
 from suspicious_lines.verdicts import Answer, check, read_rows, require_some, wanted_lines

@@ -20,7 +20,7 @@ GROUP_ID = Field(pattern=r"^$|^sg-[0-9a-f]+$")
 class Settings(BaseModel):
     """Base of all the settings: a field `data_bucket` is the environment variable `DATA_BUCKET`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -86,24 +86,6 @@ class HostingSettings(SageMakerSettings):
     endpoint_max_concurrency: int = Field(ge=1, le=200)
 
 
-class BatchSettings(BucketSettings):
-    resource_prefix: ResourcePrefix
-    batch_instance_type: str
-    data_key_arn: str = Field(pattern=r"^arn:aws[a-z-]*:kms:.+$")
-    poll_seconds: int = Field(ge=1, le=300)
-
-
-class StartPreprocessingSettings(BatchSettings, PreprocessSettings):
-    """`layers`: the versions of this function's layers, separated by commas; the job runs what they hold."""
-
-    training_subnet_ids: str = SUBNET_IDS
-    training_group_id: str = GROUP_ID
-    batch_role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
-    batch_max_runtime_seconds: int = Field(ge=60, le=10_800)
-    layers: str = Field(pattern=r"^arn:aws[a-z-]*:lambda:.+$")
-    aws_region: str
-
-
 class FlagSettings(BucketSettings):
     spreadsheet_bom: bool
 
@@ -115,49 +97,12 @@ class ThresholdSettings(FlagSettings):
     f_beta: float = Field(gt=0)
 
 
-class LearnSettings(BucketSettings):
-    precision_floor: float = Field(gt=0, lt=1)
-    recalibration_verdicts: int = Field(ge=0)
-
-
-class NotifyOfReviewSettings(BucketSettings):
-    reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
-    operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
-
-
 class NotifySettings(BucketSettings):
     notify_by_firm: bool
     reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
 
 
-class CompareSettings(BucketSettings):
-    promotion_margin: float = Field(ge=0, le=1)
-    promotion_agreement: float = Field(ge=0, le=1)
-
-
-class RefuseSettings(BucketSettings):
-    operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
-
-
-class RestoreSettings(RefuseSettings):
-    models_kept: int = Field(ge=1, le=10)
-
-
-class PromoteSettings(BucketSettings):
-    models_kept: int = Field(ge=1, le=10)
-    score_state_machine_arn: str = Field(pattern=r"^arn:aws[a-z-]*:states:.+$")
-
-
 class ParkSettings(BucketSettings, ClaimTableSettings):
-    operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
-
-
-class DriftSettings(BucketSettings):
-    split_seed: int = Field(ge=0, le=2**32 - 1)
-    rejected_percent: float = Field(ge=0, lt=100)
-
-
-class DriftMailSettings(BucketSettings):
     operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
 
 
@@ -171,28 +116,3 @@ class ReceiptSettings(BucketSettings):
 class FailureSettings(ReceiptSettings, ClaimTableSettings):
     reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
     operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
-
-
-class UpkeepSettings(BucketSettings):
-    """`sweep_minutes`: how old a thing without an end must be before upkeep deals with it."""
-
-    sweep_minutes: int = Field(ge=0)
-    operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
-    train_state_machine_arn: str = Field(pattern=r"^arn:aws[a-z-]*:states:.+$")
-    score_state_machine_arn: str = Field(pattern=r"^arn:aws[a-z-]*:states:.+$")
-    review_state_machine_arn: str = Field(pattern=r"^arn:aws[a-z-]*:states:.+$")
-
-
-class SweepSettings(UpkeepSettings, ClaimTableSettings):
-    reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
-    report_failure_function_arn: str = Field(pattern=r"^arn:aws[a-z-]*:lambda:.+$")
-
-
-class OrphanSettings(UpkeepSettings):
-    resource_prefix: ResourcePrefix
-    run_retention_days: int = Field(ge=0)
-
-
-class HostedSettings(Settings):
-    resource_prefix: ResourcePrefix
-    poll_seconds: int = Field(ge=1, le=300)

@@ -9,8 +9,8 @@ from suspicious_lines.aws import client
 from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.jobs import in_progress
 from suspicious_lines.orphans import deleted, names_hosted, stopped
-from suspicious_lines.settings import HostedSettings
 from suspicious_lines.upkeep_messages import StackAnswer, StackChange
+from suspicious_lines.upkeep_settings import HostedSettings
 
 # CloudFormation waits as long as the custom resource's ServiceTimeout says; the function has 900 seconds.
 WORK_SECONDS = 840

@@ -10,8 +10,8 @@ from suspicious_lines.layout import PARKED_PREFIX, TAKEN, RunFiles
 from suspicious_lines.messages import Upload
 from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.parking import note_key
-from suspicious_lines.settings import SweepSettings
 from suspicious_lines.upkeep_messages import Swept, UpkeepRequest
+from suspicious_lines.upkeep_settings import SweepSettings
 
 # Older uploads are left alone. Far below the 90 days that claims are kept: without its claim an upload would look new.
 HORIZON = timedelta(days=14)

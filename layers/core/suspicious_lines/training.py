@@ -10,9 +10,10 @@ from botocore.exceptions import ClientError
 
 from suspicious_lines.aws import client, error_code
 from suspicious_lines.errors import SettingsError
+from suspicious_lines.large_settings import StartPreprocessingSettings
 from suspicious_lines.layout import RunFiles, resource_name, run_tags
 from suspicious_lines.messages import Training, TrainingRequest
-from suspicious_lines.settings import StartPreprocessingSettings, TrainingSettings
+from suspicious_lines.settings import TrainingSettings
 
 CSV_WITHOUT_LABEL = "text/csv;label_size=0"
 CSV_WITH_LABEL = "text/csv;label_size=1"

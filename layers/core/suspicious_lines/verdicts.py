@@ -14,7 +14,7 @@ from suspicious_lines.checking import IS_EMPTY, Refusal, shown
 from suspicious_lines.csv_records import MOST_CELL_CHARACTERS, Records, batches, read_header
 from suspicious_lines.errors import InvalidUploadError
 from suspicious_lines.lines import refuse_other_formats
-from suspicious_lines.messages import VerdictCounts
+from suspicious_lines.review_messages import VerdictCounts
 from suspicious_lines.spreadsheet import plain
 
 COLUMNS = ["Run", "Line", "Verdict", "Note"]

@@ -1,0 +1,59 @@
+"""What the states of large files hand to the functions and get back."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from suspicious_lines.messages import Dataset, Message, ModelInUse, Part, Run, Upload
+
+
+class PreprocessingRequest(Message):
+    """What a processing job does for a large file: what the function of the same name does for others. `gone`: see
+    EncodeRequest."""
+
+    run: str = Run
+    upload: Upload
+    work: Literal["preprocess", "encode_lines"]
+    gone: str
+
+
+class BatchJob(Message):
+    """A processing or transform job."""
+
+    job_name: str
+    poll_seconds: int
+
+
+class FinishPreprocessingRequest(Message):
+    run: str = Run
+    job_name: str
+
+
+class Preprocessed(Message):
+    """`model` and its age: of new lines, as in Encoded."""
+
+    dataset: Dataset
+    model: ModelInUse | None = None
+    model_age_days: float | None = None
+
+
+class TransformRequest(Message):
+    """`model_name`: of SageMaker's model, which has the endpoint's name; `part`: the first of those that the job
+    scores, which are all in one folder."""
+
+    run: str = Run
+    model_name: str
+    part: str = Part
+
+
+class FinishTransformRequest(Message):
+    """`parts`: all of the run; the job has scored those in the first's folder, the endpoint scores the others."""
+
+    run: str = Run
+    job_name: str
+    parts: list[str] = Field(min_length=1)
+    endpoint_name: str
+
+
+class Transformed(Message):
+    lines: int

@@ -1,0 +1,116 @@
+"""What the states that compare, promote and restore models hand to the functions and get back, and the live model."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from suspicious_lines.messages import Message, ModelInUse, Run, Upload
+
+
+class ChampionRequest(Message):
+    """`parts`: the run's own; `gone`: the endpoint that an earlier try found deleted or useless, or empty."""
+
+    run: str = Run
+    parts: list[str]
+    gone: str
+
+
+class Contest(Message):
+    """Whom the new model is measured against: `champion`, the live model, and `parts`, what it scores; null and none
+    where there is nothing to compare with, for the reason in `note`. `live_run`: the run whose model was live, which
+    PromoteModel must still find there."""
+
+    live_run: str | None
+    champion: ModelInUse | None
+    parts: list[str]
+    note: str | None
+
+
+class CompareRequest(Message):
+    run: str = Run
+    parts: list[str]
+    contest: Contest
+
+
+class PromoteRequest(Message):
+    run: str = Run
+    endpoint_name: str
+    max_concurrency: int
+    live_run: str | None
+    reason: str
+
+
+class RefuseRequest(Message):
+    run: str = Run
+    upload: Upload
+    endpoint_name: str
+
+
+class Refused(Message):
+    """`deleted`: what there was to delete."""
+
+    deleted: list[str]
+
+
+class RestoreOrder(Message):
+    """What a person asks for: `run`, which trained the model to go back to (empty: the newest former one that can
+    score); `reason`, in words."""
+
+    run: str = Field(default="", pattern=r"^[^/\s]{0,80}$")
+    reason: str = Field(default="", max_length=500)
+
+
+class RestoreRequest(Message):
+    """`run` is the rollback's own execution."""
+
+    run: str = Run
+    order: RestoreOrder
+
+
+class Restored(Message):
+    """`run` is the live model's again; `replaced`: the run whose model was live before."""
+
+    run: str = Run
+    replaced: str | None
+
+
+class ModelVersion(Message):
+    """All that scoring needs of the model that a run trained; `promoted_at`: when it was last made the live one."""
+
+    run: str = Run
+    endpoint_name: str
+    max_concurrency: int
+    encoder_key: str
+    threshold: float
+    promoted_at: str
+
+
+class ModelChange(Message):
+    """What was done to the live model, when and why; `run` and `threshold` are those it had afterwards. Of a change of
+    model, `replaced` is the run before; of one by hand, `execution` names the execution that did it; `review_run` is
+    the run whose verdicts moved the threshold."""
+
+    at: str
+    what: Literal["promoted", "rolled back", "recalibrated"]
+    run: str = Run
+    threshold: float
+    reason: str
+    review_run: str | None = None
+    replaced: str | None = None
+    execution: str | None = None
+
+
+class LiveModel(ModelVersion):
+    """`models/current.json`: what new lines are scored with, which models before it can be gone back to, which ones
+    cannot because their endpoints are deleted, which runs failed and may not go live, and all that was done to it; all
+    newest first."""
+
+    former: list[ModelVersion] = []
+    dropped: list[ModelVersion] = []
+    withdrawn: list[str] = []
+    history: list[ModelChange] = []
+
+    def age_days(self, now: datetime) -> float:
+        """How long ago it was made the live one."""
+        return round((now - datetime.fromisoformat(self.promoted_at)).total_seconds() / 86_400, 3)
