@@ -97,6 +97,7 @@ _EXPECTED: dict[ModuleType, dict[str, str]] = {
     app: {"AUTH": "*", "pin_request_origin": "source_ip secure_transport"},
     iam_evaluator: {
         "_fnmatch_compile": "pattern ignore_case",
+        "_resolve_condition_key": "key ctx",
         "evaluate": "ctx policies limits",
         "resolve_principal": "access_key_id account_id credential",
         "AuthError": "code message details",
@@ -108,6 +109,7 @@ _EXPECTED: dict[ModuleType, dict[str, str]] = {
     sts: {"register_session": "access_key session"},
 }
 
+_SESSION = re.compile(r"arn:([^:]+):sts::(\d+):assumed-role/([^/]+)/.+")  # of a role, and its session's name
 _SUBJECT_LIMIT = 100  # characters; https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 
 # Types of our templates that ministack refuses a stack for (of alarms, those on several metrics). Nothing here acts on
@@ -274,9 +276,10 @@ def _patch_sns(outbox: Path) -> None:
 
 
 def _patch_iam() -> None:
-    """This machine's own loopback stands for TLS, so that policies which refuse plain HTTP may stay as they are; and a
-    policy's * stands for line feeds too, which keys may have."""
+    """This machine's own loopback stands for TLS, so that policies which refuse plain HTTP may stay as they are; a
+    policy's * stands for line feeds too, which keys may have; aws:PrincipalArn of a role's session is the role's."""
     stock, stock_compile = app.pin_request_origin, iam_evaluator._fnmatch_compile
+    stock_key = iam_evaluator._resolve_condition_key
 
     @functools.cache
     def compile_pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:
@@ -286,7 +289,13 @@ def _patch_iam() -> None:
     def pin(source_ip: str, secure_transport: bool) -> None:
         stock(source_ip, secure_transport or source_ip == "127.0.0.1")
 
+    def condition_key(key: str, context: Any) -> Any:
+        found = stock_key(key, context)
+        session = _SESSION.fullmatch(found or "") if key.lower() == "aws:principalarn" else None
+        return "arn:{}:iam::{}:role/{}".format(*session.groups()) if session else found
+
     app.pin_request_origin, iam_evaluator._fnmatch_compile = pin, compile_pattern
+    iam_evaluator._resolve_condition_key = condition_key
 
 
 def _register_stubs() -> None:

@@ -2,7 +2,9 @@
 
 import json
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 
 @pytest.fixture
@@ -40,3 +42,30 @@ def test_a_role_without_a_permission_is_refused(workflow, activities, without, r
     run = workflow.drop(activities)
     assert run.status == "FAILED"
     assert f"not authorized to perform: {action}" in run.cause
+
+
+@pytest.fixture
+def stranger(workflow):
+    """S3 in the name of a role that its own policy lets do everything there."""
+    iam, everyone = workflow.cloud.client("iam"), {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": "*"}
+    role = iam.create_role(RoleName="stranger", AssumeRolePolicyDocument=json.dumps({"Statement": [everyone]}))["Role"]
+    everything = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    iam.put_role_policy(RoleName="stranger", PolicyName="all", PolicyDocument=json.dumps(everything))
+    given = workflow.cloud.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="session")["Credentials"]
+    yield boto3.client(
+        "s3",
+        endpoint_url=workflow.cloud.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+    )
+    iam.delete_role_policy(RoleName="stranger", PolicyName="all")
+    iam.delete_role(RoleName="stranger")
+
+
+def test_only_start_preprocessing_ships_the_code_that_jobs_run(workflow, stranger):
+    stranger.put_object(Bucket=workflow.bucket, Key="config/by-a-stranger.json", Body=b"{}")
+    workflow.s3.delete_object(Bucket=workflow.bucket, Key="config/by-a-stranger.json")
+    with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
+        stranger.put_object(Bucket=workflow.bucket, Key="code/0000000000000000.zip", Body=b"")
