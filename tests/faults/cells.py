@@ -18,6 +18,7 @@ PLACEHOLDERS = {
     "<day>": r"\d{4}-\d\d-\d\d",
     "<hour>": r"\d{4}/\d\d/\d\d/\d\d",
     "<upload>": r"[0-9a-f]{64}",
+    "<layers>": r"[0-9a-f]{16}",
     "<n>": r"\d{5}",
 }
 

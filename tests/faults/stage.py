@@ -42,7 +42,7 @@ MOST_SECONDS = 90
 # What tells calls of one operation apart: one thing each.
 _NAMED = {
     "Key", "Prefix", "VersionId", "TableName", "TopicArn", "FunctionName", "TrainingJobName", "ModelName",
-    "EndpointName", "EndpointConfigName", "executionArn", "stateMachineArn",
+    "EndpointName", "EndpointConfigName", "executionArn", "stateMachineArn", "ProcessingJobName", "TransformJobName",
 }  # fmt: skip
 # What a cell may leave there is taken away before the next one.
 _CLEARED = ("scored/", "judged/", "parked/", "config/", "monitoring/", "ground-truth/")
@@ -261,7 +261,15 @@ class Stage:
 
     def hosted(self) -> dict[str, set[str]]:
         sagemaker = self.sagemaker
-        running = sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
+        jobs = {
+            found[f"{kind}JobName"]
+            for kind, listing in (
+                ("Training", sagemaker.list_training_jobs),
+                ("Processing", sagemaker.list_processing_jobs),
+                ("Transform", sagemaker.list_transform_jobs),
+            )
+            for found in listing(StatusEquals="InProgress")[f"{kind}JobSummaries"]
+        }
         return {
             "endpoints": {found["EndpointName"] for found in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]},
             "configs": {
@@ -269,7 +277,7 @@ class Stage:
                 for found in sagemaker.list_endpoint_configs(MaxResults=100)["EndpointConfigs"]
             },
             "models": {found["ModelName"] for found in sagemaker.list_models(MaxResults=100)["Models"]},
-            "jobs": {found["TrainingJobName"] for found in running},
+            "jobs": jobs,
         }
 
     def holds_claim(self, run: str) -> bool:
@@ -341,6 +349,7 @@ class Stage:
             text = re.sub(r"(?<=ground-truth/)\d{4}/\d\d/\d\d/\d\d", "<hour>", text)
             text = re.sub(r"(?<=part-)\d{5}", "<n>", text)
             text = re.sub(r"(?<=parked/)[0-9a-f]{64}", "<upload>", text)
+            text = re.sub(r"(?<=code/)[0-9a-f]{16}", "<layers>", text)
             text = re.sub(r"(?<=runs/|told/)[^</][^/]*", "<other>", text)
             text = re.sub(r"(?<=^execution:)([^:]+):[^<].*", r"\1:<other>", text)
             text = re.sub(rf"^{STACK}-\w+-[0-9a-f]{{12}}$", "<other>", text)
@@ -351,14 +360,18 @@ class Stage:
         runs = {"run": run, "live": LIVE, "former": FORMER, "scored": SCORED, "judged": JUDGED}
         hosted = {f"<{kind}-resource>": resource_name(STACK, name) for kind, name in runs.items()}
         models = {f"<{kind}-model>": invoices_kind(name).rpartition("/")[2] for kind, name in runs.items()}
-        return {f"<{kind}>": name for kind, name in runs.items()} | hosted | models
+        transforms = {  # of this run's lines through its own model, or through the live one
+            f"<transform-by-{kind}>": resource_name(STACK, run, resource_name(STACK, runs[kind]))
+            for kind in ("run", "live")
+        }
+        return {f"<{kind}>": name for kind, name in runs.items()} | hosted | models | transforms
 
     def results(self, run: str) -> dict[str, str]:
-        """Digests of everything that a run wrote but for its receipt and SageMaker's model, by key, with the run's
-        name and the moments in it left out."""
+        """Digests of everything that a run wrote but for its receipt, SageMaker's model and what is noted and answered
+        of jobs, by key, with the run's name and the moments in it left out."""
         keys = self.keys(f"runs/{run}/") + self.keys(f"monitoring/dt={WATCHED_DAY}/")
         keys += [key for prefix in ("scored/", "judged/", "ground-truth/") for key in self.keys(prefix) if run in key]
-        left_out = (f"runs/{run}/model/", f"runs/{run}/receipt.json")
+        left_out = tuple(f"runs/{run}/{name}" for name in ("model/", "receipt.json", "preprocessing/", "transform"))
         return {
             key.replace(run, "<run>"): self._digest(key, run) for key in keys if not key.startswith(left_out)
         }  # fmt: skip
