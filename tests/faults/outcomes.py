@@ -11,8 +11,10 @@ from typing import Any
 from local.cloud import STACK
 from suspicious_lines import errors
 from suspicious_lines.layout import LIVE_MODEL_KEY, resource_name
+from tests.faults import upkeep
 from tests.faults.cells import Call, Cell
 from tests.faults.stage import Run, Stage
+from tests.faults.upkeep import Upkeep
 from tests.faults.workflows import WORKFLOWS, Workflow, execute, live_facts
 
 VOCABULARY = {name for name, _ in inspect.getmembers(errors, inspect.isclass)}
@@ -55,11 +57,12 @@ class Ending:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A workflow in which nothing broke: what was live and hosted before, how it ended, which calls it made."""
+    """A workflow in which nothing broke: what was live and hosted before, how it ended (an Ending; of upkeep, what was
+    found), which calls it made."""
 
     before: dict[str, Any]
     hosted: dict[str, set[str]]
-    ending: Ending
+    ending: Any
     calls: list[Call]
 
 
@@ -76,10 +79,12 @@ class Outcome:
     seconds: float
 
 
-def rehearse(workflow: Workflow, stage: Stage) -> Rehearsal:
+def rehearse(workflow: Workflow | Upkeep, stage: Stage) -> Rehearsal:
     """Raises AssertionError where the workflow does not even end as it must when nothing breaks."""
-    stage.reset()
-    given = workflow.prepare(stage)
+    if isinstance(workflow, Upkeep):
+        found, calls = upkeep.rehearse(workflow, stage)
+        return Rehearsal({}, {}, found, calls)
+    given = workflow.begin(stage)
     before, hosted, since = live_facts(stage), stage.hosted(), time.time()
     stage.calls.take()
     run = execute(workflow, stage, given, *stage.start(workflow.machine, given))
@@ -93,10 +98,14 @@ def rehearse(workflow: Workflow, stage: Stage) -> Rehearsal:
 def distinct(rehearsals: dict[str, Rehearsal]) -> dict[str, list[str]]:
     """The enumeration that clean runs make: of several workflows of one machine the first that makes a call has it."""
     made: dict[str, list[str]] = {}
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, ...]] = set()
     for name, rehearsal in rehearsals.items():
-        calls = [(WORKFLOWS[name].machine, str(call)) for call in rehearsal.calls]
-        made[name] = [text for machine, text in calls if (machine, text) not in seen]
+        workflow = WORKFLOWS[name]
+        calls = {
+            (workflow.machine, str(call), workflow.way if call.function in workflow.own else ""): str(call)
+            for call in rehearsal.calls
+        }
+        made[name] = [text for known, text in calls.items() if known not in seen]
         seen |= set(calls)
     return made
 
@@ -104,8 +113,13 @@ def distinct(rehearsals: dict[str, Rehearsal]) -> dict[str, list[str]]:
 def play(cell: Cell, rehearsal: Rehearsal, stage: Stage) -> Outcome:
     """Runs the workflow with the cell's fault, and once more without where it failed."""
     began, workflow = time.monotonic(), WORKFLOWS[cell.workflow]
-    stage.reset()
-    given = workflow.prepare(stage)
+    if isinstance(workflow, Upkeep):
+        problems, error, met = upkeep.play(workflow, cell, rehearsal.ending, stage)
+        if not met:
+            problems.append("the fault met no call")
+        seconds = round(time.monotonic() - began, 2)
+        return Outcome(str(cell), problems, "FAILED" if error else "SUCCEEDED", error, met, False, seconds)
+    given = workflow.begin(stage)
     name, since = stage.new_name(), time.time()
     stage.order(cell, name)
     run = execute(workflow, stage, given, *stage.start(workflow.machine, given, name))

@@ -23,7 +23,8 @@ from local.activities import generate
 from local.cloud import STACK, Cloud
 from local.emulator.calls import FOLDER, STATES, Calls, Order
 from suspicious_lines.layout import LIVE_MODEL_KEY, invoices_kind, resource_name
-from tests.faults.cells import FOR_EVER, Call, Cell, pattern
+from tests.faults.cells import BATCH_ROLE, FOR_EVER, Call, Cell, pattern
+from tests.faults.dropped import BROKEN_RUN, SWEEP_MINUTES, UNKNOWN_RUN, Dropped
 
 PARAMETERS = {
     "PollSeconds": "1",
@@ -38,14 +39,21 @@ PARAMETERS = {
 ENVIRONMENT = {"SFN_WAIT_SCALE": "0.01", "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.05"}
 LIVE, FORMER, SCORED, JUDGED = "baseline-live", "baseline-former", "baseline-scored", "baseline-judged"
 WATCHED_DAY = "2026-01-01"
+# The ways of a file through train and score, and what sends every file there.
+SMALL, DISTRIBUTED, BATCH = "small", "distributed", "batch"
+_ABOVE = {
+    way: {"DISTRIBUTED_ABOVE_MB": str(distributed), "BATCH_ABOVE_MB": str(batch)}
+    for way, distributed, batch in ((SMALL, 100, 400), (DISTRIBUTED, 0, 400), (BATCH, 100, 0))
+}
 MOST_SECONDS = 90
 # What tells calls of one operation apart: one thing each.
 _NAMED = {
     "Key", "Prefix", "VersionId", "TableName", "TopicArn", "FunctionName", "TrainingJobName", "ModelName",
     "EndpointName", "EndpointConfigName", "executionArn", "stateMachineArn", "ProcessingJobName", "TransformJobName",
+    "ResourceArn",
 }  # fmt: skip
 # What a cell may leave there is taken away before the next one.
-_CLEARED = ("scored/", "judged/", "parked/", "config/", "monitoring/", "ground-truth/")
+_CLEARED = ("scored/", "judged/", "parked/", "config/", "monitoring/", "ground-truth/", "told/")
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ class Stage:
         self.s3, self.sfn, self.sagemaker, self.dynamodb, self.sqs, self.lambdas = map(self.cloud.client, names)
         self.logical = dict(self._resources())
         self.physical = {logical: physical for physical, logical in self.logical.items()}
+        self._way = ""
         try:
             self._set_up()
         except BaseException:
@@ -116,6 +125,12 @@ class Stage:
         self._hosted = {  # of what artifact
             name: self.sagemaker.describe_model(ModelName=name)["PrimaryContainer"] for name in self.hosted()["models"]
         }
+
+        self.dropped = Dropped(self, JUDGED)
+        for function, minutes in (("SweepUploads", SWEEP_MINUTES), ("DeleteOrphans", 0)):
+            self._configure(function, SWEEP_MINUTES=str(minutes))
+        self.send(BATCH)  # the code that jobs run is there
+        self._must(self.run("ScoreStateMachineArn", self.upload("invoices/faults", self.invoices)))
 
     def _must(self, run: Run) -> None:
         if run.status != "SUCCEEDED":
@@ -157,7 +172,7 @@ class Stage:
     def wait_for_state(self, arn: str, state: str) -> None:
         deadline = time.monotonic() + MOST_SECONDS
         while time.monotonic() < deadline:
-            events = self.sfn.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+            events = self.sfn.get_execution_history(executionArn=arn, maxResults=1000, reverseOrder=True)["events"]
             if any(event.get("stateEnteredEventDetails", {}).get("name") == state for event in events):
                 return
             time.sleep(0.02)
@@ -208,16 +223,24 @@ class Stage:
         watched = f"scored/dt={WATCHED_DAY}/"
         for key in [key for prefix in _CLEARED for key in self.keys(prefix) if not key.startswith(watched)]:
             self.s3.delete_object(Bucket=self.bucket, Key=key)
-        self.sqs.purge_queue(QueueUrl=self.cloud.outputs["UploadsDeadLetterQueueUrl"])
+        self.empty_queue()
         for mail in self.cloud.outbox.glob("*.eml"):
             mail.unlink()
         self.calls.take()
 
+    def empty_queue(self) -> None:
+        self.sqs.purge_queue(QueueUrl=self.cloud.outputs["UploadsDeadLetterQueueUrl"])
+
+    def host_orphan(self, name: str) -> None:
+        """Hosts the live model's artifact once more, under a name that nobody needs."""
+        self._host(name, {"models": set(), "configs": set(), "endpoints": set()})
+
     def _host(self, name: str, hosted: dict[str, set[str]]) -> None:
-        """Makes what is missing of a baseline's endpoint again, of the same artifact."""
+        """Makes what is missing of an endpoint, of a baseline's own artifact or of the live model's."""
         sagemaker, role = self.sagemaker, "arn:aws:iam::000000000000:role/baseline"
+        artifact = self._hosted.get(name, self._hosted[resource_name(STACK, LIVE)])
         if name not in hosted["models"]:
-            sagemaker.create_model(ModelName=name, PrimaryContainer=self._hosted[name], ExecutionRoleArn=role)
+            sagemaker.create_model(ModelName=name, PrimaryContainer=artifact, ExecutionRoleArn=role)
         if name not in hosted["configs"]:
             serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
             variant = {"VariantName": "forest", "ModelName": name, "ServerlessConfig": serverless}
@@ -226,6 +249,22 @@ class Stage:
             sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
         while sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Creating":
             time.sleep(0.02)
+
+    def send(self, way: str) -> None:
+        """Sends all files that way, by what ClaimUpload is told of sizes."""
+        if way != self._way:
+            self._configure("ClaimUpload", **_ABOVE[way])
+        self._way = way
+
+    def _configure(self, function: str, **changed: str) -> None:
+        name = self.physical[function]
+        found = self.lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        self.lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": found | changed})
+
+    def forget_code(self) -> None:
+        """As before the first large file of a deployment."""
+        for key in self.keys("code/"):
+            self.s3.delete_object(Bucket=self.bucket, Key=key)
 
     def verdicts(self) -> bytes:
         """Everything that was listed of the scored file is fine."""
@@ -300,6 +339,13 @@ class Stage:
         found = self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
         return [json.loads(message["Body"]) for message in found.get("Messages", [])]
 
+    def logged(self, run: str, since: int) -> list[dict[str, Any]]:
+        """What functions have logged of a run, `since` in milliseconds."""
+        group = self.physical["FunctionsLogGroup"]
+        pages = self.cloud.client("logs").get_paginator("filter_log_events")
+        found = pages.paginate(logGroupName=group, startTime=since, filterPattern=f'"{run}"')
+        return [json.loads(event["message"]) for page in found for event in page["events"]]
+
     def hand_on(self, message: dict[str, Any]) -> None:
         """What docs/runbook.md tells operators to do with a message of ReportFailure's in the dead-letter queue."""
         name = self.physical["ReportFailure"]
@@ -324,16 +370,19 @@ class Stage:
         return sum(self.physical["ReportFailure"] in line and key in line and "GetObject" in line for line in lines)
 
     def take_calls(self, machine: str, run: str) -> list[Call]:
-        """The distinct calls since the reset that this run of this machine made."""
-        definition = self.sfn.describe_state_machine(stateMachineArn=self.cloud.outputs[machine])["definition"]
+        """The distinct calls since the reset that this run of this machine, or this function, made."""
+        definition = self.physical.get(machine) or self._definition(machine)
         distinct: dict[str, Call] = {}
         for made in self.calls.take():
             call = self._normalised(made, run)
-            function = made["names"].get("FunctionName", "") if made["caller"] == STATES else made["caller"]
-            if function not in definition or "<other>" in str(call):
+            function = self.physical.get(call.function, call.function)
+            if (function not in definition and call.function != BATCH_ROLE) or "<other>" in str(call):
                 continue  # of a run that this one started
             distinct[str(call)] = call
         return list(distinct.values())
+
+    def _definition(self, machine: str) -> str:
+        return self.sfn.describe_state_machine(stateMachineArn=self.cloud.outputs[machine])["definition"]
 
     def _normalised(self, made: dict[str, Any], run: str) -> Call:
         known = {actual: placeholder for placeholder, actual in self._placeholders(run).items()}
@@ -341,7 +390,7 @@ class Stage:
         for name, value in made["names"].items():
             if name not in _NAMED:
                 continue
-            text = self.logical.get(value, value)
+            text = self.logical.get(value.rpartition(":")[2] if name == "FunctionName" else value, value)
             for actual in sorted(known, key=len, reverse=True):
                 text = text.replace(actual, known[actual])
             text = re.sub(r"^arn:aws:[a-z0-9]+:[a-z0-9-]*:\d*:", "", text)
@@ -349,6 +398,7 @@ class Stage:
             text = re.sub(r"(?<=ground-truth/)\d{4}/\d\d/\d\d/\d\d", "<hour>", text)
             text = re.sub(r"(?<=part-)\d{5}", "<n>", text)
             text = re.sub(r"(?<=parked/)[0-9a-f]{64}", "<upload>", text)
+            text = re.sub(r"(?<=^told/)(.*-)[0-9a-f]{16}(?=\.json$)", r"\1<text>", text)
             text = re.sub(r"(?<=code/)[0-9a-f]{16}", "<layers>", text)
             text = re.sub(r"(?<=runs/|told/)[^</][^/]*", "<other>", text)
             text = re.sub(r"(?<=^execution:)([^:]+):[^<].*", r"\1:<other>", text)
@@ -358,6 +408,7 @@ class Stage:
 
     def _placeholders(self, run: str) -> dict[str, str]:
         runs = {"run": run, "live": LIVE, "former": FORMER, "scored": SCORED, "judged": JUDGED}
+        runs |= {"broken": BROKEN_RUN, "unknown": UNKNOWN_RUN}
         hosted = {f"<{kind}-resource>": resource_name(STACK, name) for kind, name in runs.items()}
         models = {f"<{kind}-model>": invoices_kind(name).rpartition("/")[2] for kind, name in runs.items()}
         transforms = {  # of this run's lines through its own model, or through the live one
