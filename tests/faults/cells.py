@@ -103,6 +103,9 @@ NOT_RECOVERED = {
     "access denied is a fault of the deployment, which no retry mends: AwsRefusedError": (
         lambda cell: cell.kind == "denied" and cell.call.caller != STATES
     ),
+    "a processing job whose process dies has failed, and is not started again: PreprocessingFailedError": (
+        lambda cell: cell.kind == "crash" and cell.call.caller == BATCH_ROLE
+    ),
 }
 # And of what may happen twice.
 TOLD_TWICE = (

@@ -1,6 +1,8 @@
 """Plays a cell, and says what does not hold: the invariants of docs/reliability.md."""
 
+import hashlib
 import inspect
+import io
 import json
 import re
 import time
@@ -8,12 +10,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from local.cloud import STACK
 from suspicious_lines import errors
 from suspicious_lines.layout import LIVE_MODEL_KEY, resource_name
 from tests.faults import upkeep
 from tests.faults.cells import Call, Cell
-from tests.faults.stage import Run, Stage
+from tests.faults.stage import WATCHED_DAY, Run, Stage
 from tests.faults.upkeep import Upkeep
 from tests.faults.workflows import WORKFLOWS, Workflow, execute, live_facts
 
@@ -45,7 +49,7 @@ class Ending:
             for kind, names in stage.hosted().items()
         }
         return cls(
-            stage.results(run.name),
+            _results(stage, run.name),
             receipt and {name: receipt[name] for name in ("status", "error", "counts", "threshold")},
             stage.mails(),
             json.loads(json.dumps(live_facts(stage)).replace(run.name, "<run>")),
@@ -260,6 +264,27 @@ def _left_over(stage: Stage, before: dict[str, set[str]]) -> list[str]:
         if orphans := names - spare - before[kind]:
             problems.append(f"{kind} are left over: {orphans}")
     return problems
+
+
+def _results(stage: Stage, run: str) -> dict[str, str]:
+    """Digests of everything that a run wrote but for its receipt, SageMaker's model and what is noted and answered
+    of jobs, by key, with the run's name and the moments in it left out."""
+    keys = stage.keys(f"runs/{run}/") + stage.keys(f"monitoring/dt={WATCHED_DAY}/")
+    keys += [key for prefix in ("scored/", "judged/", "ground-truth/") for key in stage.keys(prefix) if run in key]
+    left_out = tuple(f"runs/{run}/{name}" for name in ("model/", "receipt.json", "preprocessing/", "transform"))
+    return {
+        key.replace(run, "<run>"): _digest(stage, key, run) for key in keys if not key.startswith(left_out)
+    }  # fmt: skip
+
+
+def _digest(stage: Stage, key: str, run: str) -> str:
+    body = stage.get(key)
+    if key.endswith(".parquet"):
+        frame = pd.read_parquet(io.BytesIO(body))
+        body = frame.drop(columns="judged_at", errors="ignore").to_csv().encode()
+    if key.endswith(".html"):
+        body = re.sub(rb"nonce[-=][^ ;>]+", b"", body)  # of the page's policy
+    return hashlib.sha256(body.replace(run.encode(), b"<run>")).hexdigest()[:16]
 
 
 def _again(workflow: Workflow, rehearsal: Rehearsal, stage: Stage, given: Any) -> list[str]:

@@ -3,11 +3,9 @@
 import contextlib
 import email
 import email.policy
-import hashlib
 import io
 import json
 import os
-import re
 import time
 import urllib.request
 from collections import Counter
@@ -22,9 +20,10 @@ import pandas as pd
 from local.activities import generate
 from local.cloud import STACK, Cloud
 from local.emulator.calls import FOLDER, STATES, Calls, Order
-from suspicious_lines.layout import LIVE_MODEL_KEY, invoices_kind, resource_name
+from suspicious_lines.layout import LIVE_MODEL_KEY, resource_name
 from tests.faults.cells import BATCH_ROLE, FOR_EVER, Call, Cell, pattern
-from tests.faults.dropped import BROKEN_RUN, SWEEP_MINUTES, UNKNOWN_RUN, Dropped
+from tests.faults.dropped import SWEEP_MINUTES, Dropped
+from tests.faults.naming import FORMER, JUDGED, LIVE, SCORED, normalised, placeholders
 
 PARAMETERS = {
     "PollSeconds": "1",
@@ -37,7 +36,6 @@ PARAMETERS = {
     "OperatorsEmail": "operators@example.com",
 }
 ENVIRONMENT = {"SFN_WAIT_SCALE": "0.01", "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.05"}
-LIVE, FORMER, SCORED, JUDGED = "baseline-live", "baseline-former", "baseline-scored", "baseline-judged"
 WATCHED_DAY = "2026-01-01"
 # The ways of a file through train and score, and what sends every file there.
 SMALL, DISTRIBUTED, BATCH = "small", "distributed", "batch"
@@ -46,12 +44,6 @@ _ABOVE = {
     for way, distributed, batch in ((SMALL, 100, 400), (DISTRIBUTED, 0, 400), (BATCH, 100, 0))
 }
 MOST_SECONDS = 90
-# What tells calls of one operation apart: one thing each.
-_NAMED = {
-    "Key", "Prefix", "VersionId", "TableName", "TopicArn", "FunctionName", "TrainingJobName", "ModelName",
-    "EndpointName", "EndpointConfigName", "executionArn", "stateMachineArn", "ProcessingJobName", "TransformJobName",
-    "ResourceArn",
-}  # fmt: skip
 # What a cell may leave there is taken away before the next one.
 _CLEARED = ("scored/", "judged/", "parked/", "config/", "monitoring/", "ground-truth/", "told/")
 
@@ -110,6 +102,9 @@ class Stage:
                     yield physical, found["LogicalResourceId"].removesuffix("Function")
 
     def _set_up(self) -> None:
+        for function, minutes in (("SweepUploads", SWEEP_MINUTES), ("DeleteOrphans", 0)):
+            self._configure(function, SWEEP_MINUTES=str(minutes))
+        self.dropped = Dropped(self, JUDGED)  # first of all, for they have to grow old
         self.activities = generate(lines=300).to_csv(index=False).encode()
         self.invoices = _invoices().to_csv(index=False).encode()
         for name in (FORMER, LIVE):
@@ -126,9 +121,6 @@ class Stage:
             name: self.sagemaker.describe_model(ModelName=name)["PrimaryContainer"] for name in self.hosted()["models"]
         }
 
-        self.dropped = Dropped(self, JUDGED)
-        for function, minutes in (("SweepUploads", SWEEP_MINUTES), ("DeleteOrphans", 0)):
-            self._configure(function, SWEEP_MINUTES=str(minutes))
         self.send(BATCH)  # the code that jobs run is there
         self._must(self.run("ScoreStateMachineArn", self.upload("invoices/faults", self.invoices)))
 
@@ -193,7 +185,7 @@ class Stage:
 
     def order(self, cell: Cell, run: str) -> None:
         caller = cell.call.caller
-        actual = self._placeholders(run)
+        actual = placeholders(run)
         where = {name: pattern(self.physical.get(value, value), actual) for name, value in cell.call.names.items()}
         self.calls.order(
             Order(
@@ -299,15 +291,13 @@ class Stage:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
 
     def hosted(self) -> dict[str, set[str]]:
-        sagemaker = self.sagemaker
+        sagemaker, at_work = self.sagemaker, "InProgress"
         jobs = {
-            found[f"{kind}JobName"]
-            for kind, listing in (
-                ("Training", sagemaker.list_training_jobs),
-                ("Processing", sagemaker.list_processing_jobs),
-                ("Transform", sagemaker.list_transform_jobs),
-            )
-            for found in listing(StatusEquals="InProgress")[f"{kind}JobSummaries"]
+            found[f"{kind.title()}JobName"]
+            for kind in ("training", "processing", "transform")
+            for found in getattr(sagemaker, f"list_{kind}_jobs")(StatusEquals="InProgress")[
+                f"{kind.title()}JobSummaries"
+            ]
         }
         return {
             "endpoints": {found["EndpointName"] for found in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]},
@@ -374,7 +364,7 @@ class Stage:
         definition = self.physical.get(machine) or self._definition(machine)
         distinct: dict[str, Call] = {}
         for made in self.calls.take():
-            call = self._normalised(made, run)
+            call = normalised(made, run, self.logical)
             function = self.physical.get(call.function, call.function)
             if (function not in definition and call.function != BATCH_ROLE) or "<other>" in str(call):
                 continue  # of a run that this one started
@@ -383,58 +373,6 @@ class Stage:
 
     def _definition(self, machine: str) -> str:
         return self.sfn.describe_state_machine(stateMachineArn=self.cloud.outputs[machine])["definition"]
-
-    def _normalised(self, made: dict[str, Any], run: str) -> Call:
-        known = {actual: placeholder for placeholder, actual in self._placeholders(run).items()}
-        names = {}
-        for name, value in made["names"].items():
-            if name not in _NAMED:
-                continue
-            text = self.logical.get(value.rpartition(":")[2] if name == "FunctionName" else value, value)
-            for actual in sorted(known, key=len, reverse=True):
-                text = text.replace(actual, known[actual])
-            text = re.sub(r"^arn:aws:[a-z0-9]+:[a-z0-9-]*:\d*:", "", text)
-            text = re.sub(r"(?<=dt=)\d{4}-\d\d-\d\d", "<day>", text)
-            text = re.sub(r"(?<=ground-truth/)\d{4}/\d\d/\d\d/\d\d", "<hour>", text)
-            text = re.sub(r"(?<=part-)\d{5}", "<n>", text)
-            text = re.sub(r"(?<=parked/)[0-9a-f]{64}", "<upload>", text)
-            text = re.sub(r"(?<=^told/)(.*-)[0-9a-f]{16}(?=\.json$)", r"\1<text>", text)
-            text = re.sub(r"(?<=code/)[0-9a-f]{16}", "<layers>", text)
-            text = re.sub(r"(?<=runs/|told/)[^</][^/]*", "<other>", text)
-            text = re.sub(r"(?<=^execution:)([^:]+):[^<].*", r"\1:<other>", text)
-            text = re.sub(rf"^{STACK}-\w+-[0-9a-f]{{12}}$", "<other>", text)
-            names[name] = "<version>" if name == "VersionId" else text
-        return Call(self.logical.get(made["caller"], made["caller"]), made["service"], made["operation"], names)
-
-    def _placeholders(self, run: str) -> dict[str, str]:
-        runs = {"run": run, "live": LIVE, "former": FORMER, "scored": SCORED, "judged": JUDGED}
-        runs |= {"broken": BROKEN_RUN, "unknown": UNKNOWN_RUN}
-        hosted = {f"<{kind}-resource>": resource_name(STACK, name) for kind, name in runs.items()}
-        models = {f"<{kind}-model>": invoices_kind(name).rpartition("/")[2] for kind, name in runs.items()}
-        transforms = {  # of this run's lines through its own model, or through the live one
-            f"<transform-by-{kind}>": resource_name(STACK, run, resource_name(STACK, runs[kind]))
-            for kind in ("run", "live")
-        }
-        return {f"<{kind}>": name for kind, name in runs.items()} | hosted | models | transforms
-
-    def results(self, run: str) -> dict[str, str]:
-        """Digests of everything that a run wrote but for its receipt, SageMaker's model and what is noted and answered
-        of jobs, by key, with the run's name and the moments in it left out."""
-        keys = self.keys(f"runs/{run}/") + self.keys(f"monitoring/dt={WATCHED_DAY}/")
-        keys += [key for prefix in ("scored/", "judged/", "ground-truth/") for key in self.keys(prefix) if run in key]
-        left_out = tuple(f"runs/{run}/{name}" for name in ("model/", "receipt.json", "preprocessing/", "transform"))
-        return {
-            key.replace(run, "<run>"): self._digest(key, run) for key in keys if not key.startswith(left_out)
-        }  # fmt: skip
-
-    def _digest(self, key: str, run: str) -> str:
-        body = self.get(key)
-        if key.endswith(".parquet"):
-            frame = pd.read_parquet(io.BytesIO(body))
-            body = frame.drop(columns="judged_at", errors="ignore").to_csv().encode()
-        if key.endswith(".html"):
-            body = re.sub(rb"nonce[-=][^ ;>]+", b"", body)  # of the page's policy
-        return hashlib.sha256(body.replace(run.encode(), b"<run>")).hexdigest()[:16]
 
 
 def _invoices() -> pd.DataFrame:

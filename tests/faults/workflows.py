@@ -158,8 +158,8 @@ WORKFLOWS: dict[str, Workflow | Upkeep] = {
         Workflow("review", "ReviewStateMachineArn", _review),
         Workflow("monitor", "MonitorStateMachineArn", _monitor),
         Workflow("rollback", "RollbackStateMachineArn", _rollback, reported=False),
-        upkeep.SWEEP,
         upkeep.ORPHANS,
+        upkeep.SWEEP,
     )
 }
 
