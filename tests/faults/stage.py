@@ -291,14 +291,10 @@ class Stage:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
 
     def hosted(self) -> dict[str, set[str]]:
-        sagemaker, at_work = self.sagemaker, "InProgress"
-        jobs = {
-            found[f"{kind.title()}JobName"]
-            for kind in ("training", "processing", "transform")
-            for found in getattr(sagemaker, f"list_{kind}_jobs")(StatusEquals="InProgress")[
-                f"{kind.title()}JobSummaries"
-            ]
-        }
+        sagemaker, jobs = self.sagemaker, set()
+        for kind in ("Training", "Processing", "Transform"):
+            listed = getattr(sagemaker, f"list_{kind.lower()}_jobs")(StatusEquals="InProgress")
+            jobs |= {found[f"{kind}JobName"] for found in listed[f"{kind}JobSummaries"]}
         return {
             "endpoints": {found["EndpointName"] for found in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]},
             "configs": {
