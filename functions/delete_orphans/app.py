@@ -9,8 +9,8 @@ settings = OrphanSettings.from_environment()
 
 
 @entry_point(UpkeepRequest)
-def handler(request: UpkeepRequest) -> Cleared:
-    cleared = delete_orphans(request, settings)
+def handler(_: UpkeepRequest) -> Cleared:
+    cleared = delete_orphans(settings)
     logger.info("Deleted", **cleared.model_dump())
     if cleared.hosted:  # a metric costs money while it is written
         count(OrphansDeleted=len(cleared.hosted))

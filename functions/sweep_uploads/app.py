@@ -9,8 +9,8 @@ settings = SweepSettings.from_environment()
 
 
 @entry_point(UpkeepRequest)
-def handler(request: UpkeepRequest) -> Swept:
-    swept = sweep_uploads(request, settings)
+def handler(_: UpkeepRequest) -> Swept:
+    swept = sweep_uploads(settings)
     logger.info("Swept", **swept.model_dump())
     if swept.stuck:  # a metric costs money while it is written
         count(UploadsStuck=swept.stuck)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local.emulator import calls
 from local.sagemaker.errors import AlgorithmError, invalid
 from local.sagemaker.images import require_private_image
 from local.sagemaker.jobs import Ended, Job, Jobs, echoed, now
@@ -27,6 +28,7 @@ LONGEST_MESSAGE = 1024  # bytes
 CHECK_SECONDS = 0.05
 TERM_SECONDS = 5  # SageMaker gives a container 120 between SIGTERM and SIGKILL
 PYTHONS = ("python", "python3")
+RECORDED = Path(__file__).with_name("recorded.py")
 
 
 @dataclass
@@ -138,6 +140,8 @@ def _run(job: ProcessingJob, root: Path) -> int:
     """The exit code of the entrypoint. Ended once the job was stopped or ran too long, and the process with it."""
     specification = job.request["AppSpecification"]
     _, *entrypoint = specification["ContainerEntrypoint"]
+    if entrypoint[:1] == ["-m"] and calls.installed():
+        entrypoint = [str(RECORDED), job.request["RoleArn"].rsplit("/", 1)[-1], *entrypoint[1:]]
     command = [sys.executable, *entrypoint, *specification.get("ContainerArguments", [])]
     own = {name: value.replace(ROOT, str(root)) for name, value in job.request.get("Environment", {}).items()}
     process = subprocess.Popen(

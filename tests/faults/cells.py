@@ -18,8 +18,15 @@ PLACEHOLDERS = {
     "<day>": r"\d{4}-\d\d-\d\d",
     "<hour>": r"\d{4}/\d\d/\d\d/\d\d",
     "<upload>": r"[0-9a-f]{64}",
+    "<text>": r"[0-9a-f]{16}",
+    "<layers>": r"[0-9a-f]{16}",
     "<n>": r"\d{5}",
 }
+
+# A processing job runs the code of Preprocess and EncodeLines, whose calls meet every fault in these. What differs is
+# how the job tells that it failed: by words, or not at all.
+BATCH_ROLE = "BatchRole"
+BATCH_KINDS = ("denied", "crash", "truncated")
 
 LOST_ANSWERS = {"timeout", "truncated", "crash"}
 
@@ -40,8 +47,15 @@ class Call(NamedTuple):
         caller, service, operation, *names = text.split(" ")
         return cls(caller, service, operation, dict(name.split("=", 1) for name in names))
 
+    @property
+    def function(self) -> str:
+        """Which function makes the call, or is called by it."""
+        return self.names.get("FunctionName", "") if self.caller == STATES else self.caller
+
     def kinds(self) -> list[str]:
         """The faults that it can meet."""
+        if self.caller == BATCH_ROLE:
+            return [kind for kind in BATCH_KINDS if kind != "truncated" or has_body(self.service, self.operation)]
         without = set()
         if self.operation != "InvokeEndpoint":
             without.add("miscounted")
@@ -88,6 +102,9 @@ class Cell(NamedTuple):
 NOT_RECOVERED = {
     "access denied is a fault of the deployment, which no retry mends: AwsRefusedError": (
         lambda cell: cell.kind == "denied" and cell.call.caller != STATES
+    ),
+    "a processing job whose process dies has failed, and is not started again: PreprocessingFailedError": (
+        lambda cell: cell.kind == "crash" and cell.call.caller == BATCH_ROLE
     ),
 }
 # And of what may happen twice.

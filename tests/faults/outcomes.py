@@ -1,6 +1,8 @@
 """Plays a cell, and says what does not hold: the invariants of docs/reliability.md."""
 
+import hashlib
 import inspect
+import io
 import json
 import re
 import time
@@ -8,11 +10,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from local.cloud import STACK
 from suspicious_lines import errors
 from suspicious_lines.layout import LIVE_MODEL_KEY, resource_name
+from tests.faults import upkeep
 from tests.faults.cells import Call, Cell
-from tests.faults.stage import Run, Stage
+from tests.faults.stage import WATCHED_DAY, Run, Stage
+from tests.faults.upkeep import Upkeep
 from tests.faults.workflows import WORKFLOWS, Workflow, execute, live_facts
 
 VOCABULARY = {name for name, _ in inspect.getmembers(errors, inspect.isclass)}
@@ -43,7 +49,7 @@ class Ending:
             for kind, names in stage.hosted().items()
         }
         return cls(
-            stage.results(run.name),
+            _results(stage, run.name),
             receipt and {name: receipt[name] for name in ("status", "error", "counts", "threshold")},
             stage.mails(),
             json.loads(json.dumps(live_facts(stage)).replace(run.name, "<run>")),
@@ -55,11 +61,12 @@ class Ending:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A workflow in which nothing broke: what was live and hosted before, how it ended, which calls it made."""
+    """A workflow in which nothing broke: what was live and hosted before, how it ended (an Ending; of upkeep, what was
+    found), which calls it made."""
 
     before: dict[str, Any]
     hosted: dict[str, set[str]]
-    ending: Ending
+    ending: Any
     calls: list[Call]
 
 
@@ -76,10 +83,12 @@ class Outcome:
     seconds: float
 
 
-def rehearse(workflow: Workflow, stage: Stage) -> Rehearsal:
+def rehearse(workflow: Workflow | Upkeep, stage: Stage) -> Rehearsal:
     """Raises AssertionError where the workflow does not even end as it must when nothing breaks."""
-    stage.reset()
-    given = workflow.prepare(stage)
+    if isinstance(workflow, Upkeep):
+        found, calls = upkeep.rehearse(workflow, stage)
+        return Rehearsal({}, {}, found, calls)
+    given = workflow.begin(stage)
     before, hosted, since = live_facts(stage), stage.hosted(), time.time()
     stage.calls.take()
     run = execute(workflow, stage, given, *stage.start(workflow.machine, given))
@@ -93,10 +102,14 @@ def rehearse(workflow: Workflow, stage: Stage) -> Rehearsal:
 def distinct(rehearsals: dict[str, Rehearsal]) -> dict[str, list[str]]:
     """The enumeration that clean runs make: of several workflows of one machine the first that makes a call has it."""
     made: dict[str, list[str]] = {}
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, ...]] = set()
     for name, rehearsal in rehearsals.items():
-        calls = [(WORKFLOWS[name].machine, str(call)) for call in rehearsal.calls]
-        made[name] = [text for machine, text in calls if (machine, text) not in seen]
+        workflow = WORKFLOWS[name]
+        calls = {
+            (workflow.machine, str(call), workflow.way if call.function in workflow.own else ""): str(call)
+            for call in rehearsal.calls
+        }
+        made[name] = [text for known, text in calls.items() if known not in seen]
         seen |= set(calls)
     return made
 
@@ -104,8 +117,13 @@ def distinct(rehearsals: dict[str, Rehearsal]) -> dict[str, list[str]]:
 def play(cell: Cell, rehearsal: Rehearsal, stage: Stage) -> Outcome:
     """Runs the workflow with the cell's fault, and once more without where it failed."""
     began, workflow = time.monotonic(), WORKFLOWS[cell.workflow]
-    stage.reset()
-    given = workflow.prepare(stage)
+    if isinstance(workflow, Upkeep):
+        problems, error, met = upkeep.play(workflow, cell, rehearsal.ending, stage)
+        if not met:
+            problems.append("the fault met no call")
+        seconds = round(time.monotonic() - began, 2)
+        return Outcome(str(cell), problems, "FAILED" if error else "SUCCEEDED", error, met, False, seconds)
+    given = workflow.begin(stage)
     name, since = stage.new_name(), time.time()
     stage.order(cell, name)
     run = execute(workflow, stage, given, *stage.start(workflow.machine, given, name))
@@ -246,6 +264,27 @@ def _left_over(stage: Stage, before: dict[str, set[str]]) -> list[str]:
         if orphans := names - spare - before[kind]:
             problems.append(f"{kind} are left over: {orphans}")
     return problems
+
+
+def _results(stage: Stage, run: str) -> dict[str, str]:
+    """Digests of everything that a run wrote but for its receipt, SageMaker's model and what is noted and answered
+    of jobs, by key, with the run's name and the moments in it left out."""
+    keys = stage.keys(f"runs/{run}/") + stage.keys(f"monitoring/dt={WATCHED_DAY}/")
+    keys += [key for prefix in ("scored/", "judged/", "ground-truth/") for key in stage.keys(prefix) if run in key]
+    left_out = tuple(f"runs/{run}/{name}" for name in ("model/", "receipt.json", "preprocessing/", "transform"))
+    return {
+        key.replace(run, "<run>"): _digest(stage, key, run) for key in keys if not key.startswith(left_out)
+    }  # fmt: skip
+
+
+def _digest(stage: Stage, key: str, run: str) -> str:
+    body = stage.get(key)
+    if key.endswith(".parquet"):
+        frame = pd.read_parquet(io.BytesIO(body))
+        body = frame.drop(columns="judged_at", errors="ignore").to_csv().encode()
+    if key.endswith(".html"):
+        body = re.sub(rb"nonce[-=][^ ;>]+", b"", body)  # of the page's policy
+    return hashlib.sha256(body.replace(run.encode(), b"<run>")).hexdigest()[:16]
 
 
 def _again(workflow: Workflow, rehearsal: Rehearsal, stage: Stage, given: Any) -> list[str]:

@@ -3,11 +3,9 @@
 import contextlib
 import email
 import email.policy
-import hashlib
 import io
 import json
 import os
-import re
 import time
 import urllib.request
 from collections import Counter
@@ -22,8 +20,10 @@ import pandas as pd
 from local.activities import generate
 from local.cloud import STACK, Cloud
 from local.emulator.calls import FOLDER, STATES, Calls, Order
-from suspicious_lines.layout import LIVE_MODEL_KEY, invoices_kind, resource_name
-from tests.faults.cells import FOR_EVER, Call, Cell, pattern
+from suspicious_lines.layout import LIVE_MODEL_KEY, resource_name
+from tests.faults.cells import BATCH_ROLE, FOR_EVER, Call, Cell, pattern
+from tests.faults.dropped import SWEEP_MINUTES, Dropped
+from tests.faults.naming import FORMER, JUDGED, LIVE, SCORED, normalised, placeholders
 
 PARAMETERS = {
     "PollSeconds": "1",
@@ -36,16 +36,16 @@ PARAMETERS = {
     "OperatorsEmail": "operators@example.com",
 }
 ENVIRONMENT = {"SFN_WAIT_SCALE": "0.01", "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.05"}
-LIVE, FORMER, SCORED, JUDGED = "baseline-live", "baseline-former", "baseline-scored", "baseline-judged"
 WATCHED_DAY = "2026-01-01"
+# The ways of a file through train and score, and what sends every file there.
+SMALL, DISTRIBUTED, BATCH = "small", "distributed", "batch"
+_ABOVE = {
+    way: {"DISTRIBUTED_ABOVE_MB": str(distributed), "BATCH_ABOVE_MB": str(batch)}
+    for way, distributed, batch in ((SMALL, 100, 400), (DISTRIBUTED, 0, 400), (BATCH, 100, 0))
+}
 MOST_SECONDS = 90
-# What tells calls of one operation apart: one thing each.
-_NAMED = {
-    "Key", "Prefix", "VersionId", "TableName", "TopicArn", "FunctionName", "TrainingJobName", "ModelName",
-    "EndpointName", "EndpointConfigName", "executionArn", "stateMachineArn",
-}  # fmt: skip
 # What a cell may leave there is taken away before the next one.
-_CLEARED = ("scored/", "judged/", "parked/", "config/", "monitoring/", "ground-truth/")
+_CLEARED = ("scored/", "judged/", "parked/", "config/", "monitoring/", "ground-truth/", "told/")
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class Stage:
         self.s3, self.sfn, self.sagemaker, self.dynamodb, self.sqs, self.lambdas = map(self.cloud.client, names)
         self.logical = dict(self._resources())
         self.physical = {logical: physical for physical, logical in self.logical.items()}
+        self._way = ""
         try:
             self._set_up()
         except BaseException:
@@ -101,6 +102,9 @@ class Stage:
                     yield physical, found["LogicalResourceId"].removesuffix("Function")
 
     def _set_up(self) -> None:
+        for function, minutes in (("SweepUploads", SWEEP_MINUTES), ("DeleteOrphans", 0)):
+            self._configure(function, SWEEP_MINUTES=str(minutes))
+        self.dropped = Dropped(self, JUDGED)  # first of all, for they have to grow old
         self.activities = generate(lines=300).to_csv(index=False).encode()
         self.invoices = _invoices().to_csv(index=False).encode()
         for name in (FORMER, LIVE):
@@ -116,6 +120,9 @@ class Stage:
         self._hosted = {  # of what artifact
             name: self.sagemaker.describe_model(ModelName=name)["PrimaryContainer"] for name in self.hosted()["models"]
         }
+
+        self.send(BATCH)  # the code that jobs run is there
+        self._must(self.run("ScoreStateMachineArn", self.upload("invoices/faults", self.invoices)))
 
     def _must(self, run: Run) -> None:
         if run.status != "SUCCEEDED":
@@ -157,7 +164,7 @@ class Stage:
     def wait_for_state(self, arn: str, state: str) -> None:
         deadline = time.monotonic() + MOST_SECONDS
         while time.monotonic() < deadline:
-            events = self.sfn.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+            events = self.sfn.get_execution_history(executionArn=arn, maxResults=1000, reverseOrder=True)["events"]
             if any(event.get("stateEnteredEventDetails", {}).get("name") == state for event in events):
                 return
             time.sleep(0.02)
@@ -178,7 +185,7 @@ class Stage:
 
     def order(self, cell: Cell, run: str) -> None:
         caller = cell.call.caller
-        actual = self._placeholders(run)
+        actual = placeholders(run)
         where = {name: pattern(self.physical.get(value, value), actual) for name, value in cell.call.names.items()}
         self.calls.order(
             Order(
@@ -208,16 +215,24 @@ class Stage:
         watched = f"scored/dt={WATCHED_DAY}/"
         for key in [key for prefix in _CLEARED for key in self.keys(prefix) if not key.startswith(watched)]:
             self.s3.delete_object(Bucket=self.bucket, Key=key)
-        self.sqs.purge_queue(QueueUrl=self.cloud.outputs["UploadsDeadLetterQueueUrl"])
+        self.empty_queue()
         for mail in self.cloud.outbox.glob("*.eml"):
             mail.unlink()
         self.calls.take()
 
+    def empty_queue(self) -> None:
+        self.sqs.purge_queue(QueueUrl=self.cloud.outputs["UploadsDeadLetterQueueUrl"])
+
+    def host_orphan(self, name: str) -> None:
+        """Hosts the live model's artifact once more, under a name that nobody needs."""
+        self._host(name, {"models": set(), "configs": set(), "endpoints": set()})
+
     def _host(self, name: str, hosted: dict[str, set[str]]) -> None:
-        """Makes what is missing of a baseline's endpoint again, of the same artifact."""
+        """Makes what is missing of an endpoint, of a baseline's own artifact or of the live model's."""
         sagemaker, role = self.sagemaker, "arn:aws:iam::000000000000:role/baseline"
+        artifact = self._hosted.get(name, self._hosted[resource_name(STACK, LIVE)])
         if name not in hosted["models"]:
-            sagemaker.create_model(ModelName=name, PrimaryContainer=self._hosted[name], ExecutionRoleArn=role)
+            sagemaker.create_model(ModelName=name, PrimaryContainer=artifact, ExecutionRoleArn=role)
         if name not in hosted["configs"]:
             serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
             variant = {"VariantName": "forest", "ModelName": name, "ServerlessConfig": serverless}
@@ -226,6 +241,22 @@ class Stage:
             sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
         while sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Creating":
             time.sleep(0.02)
+
+    def send(self, way: str) -> None:
+        """Sends all files that way, by what ClaimUpload is told of sizes."""
+        if way != self._way:
+            self._configure("ClaimUpload", **_ABOVE[way])
+        self._way = way
+
+    def _configure(self, function: str, **changed: str) -> None:
+        name = self.physical[function]
+        found = self.lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        self.lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": found | changed})
+
+    def forget_code(self) -> None:
+        """As before the first large file of a deployment."""
+        for key in self.keys("code/"):
+            self.s3.delete_object(Bucket=self.bucket, Key=key)
 
     def verdicts(self) -> bytes:
         """Everything that was listed of the scored file is fine."""
@@ -260,8 +291,10 @@ class Stage:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
 
     def hosted(self) -> dict[str, set[str]]:
-        sagemaker = self.sagemaker
-        running = sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
+        sagemaker, jobs = self.sagemaker, set()
+        for kind in ("Training", "Processing", "Transform"):
+            listed = getattr(sagemaker, f"list_{kind.lower()}_jobs")(StatusEquals="InProgress")
+            jobs |= {found[f"{kind}JobName"] for found in listed[f"{kind}JobSummaries"]}
         return {
             "endpoints": {found["EndpointName"] for found in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]},
             "configs": {
@@ -269,7 +302,7 @@ class Stage:
                 for found in sagemaker.list_endpoint_configs(MaxResults=100)["EndpointConfigs"]
             },
             "models": {found["ModelName"] for found in sagemaker.list_models(MaxResults=100)["Models"]},
-            "jobs": {found["TrainingJobName"] for found in running},
+            "jobs": jobs,
         }
 
     def holds_claim(self, run: str) -> bool:
@@ -291,6 +324,13 @@ class Stage:
         url = self.cloud.outputs["UploadsDeadLetterQueueUrl"]
         found = self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
         return [json.loads(message["Body"]) for message in found.get("Messages", [])]
+
+    def logged(self, run: str, since: int) -> list[dict[str, Any]]:
+        """What functions have logged of a run, `since` in milliseconds."""
+        group = self.physical["FunctionsLogGroup"]
+        pages = self.cloud.client("logs").get_paginator("filter_log_events")
+        found = pages.paginate(logGroupName=group, startTime=since, filterPattern=f'"{run}"')
+        return [json.loads(event["message"]) for page in found for event in page["events"]]
 
     def hand_on(self, message: dict[str, Any]) -> None:
         """What docs/runbook.md tells operators to do with a message of ReportFailure's in the dead-letter queue."""
@@ -316,61 +356,19 @@ class Stage:
         return sum(self.physical["ReportFailure"] in line and key in line and "GetObject" in line for line in lines)
 
     def take_calls(self, machine: str, run: str) -> list[Call]:
-        """The distinct calls since the reset that this run of this machine made."""
-        definition = self.sfn.describe_state_machine(stateMachineArn=self.cloud.outputs[machine])["definition"]
+        """The distinct calls since the reset that this run of this machine, or this function, made."""
+        definition = self.physical.get(machine) or self._definition(machine)
         distinct: dict[str, Call] = {}
         for made in self.calls.take():
-            call = self._normalised(made, run)
-            function = made["names"].get("FunctionName", "") if made["caller"] == STATES else made["caller"]
-            if function not in definition or "<other>" in str(call):
+            call = normalised(made, run, self.logical)
+            function = self.physical.get(call.function, call.function)
+            if (function not in definition and call.function != BATCH_ROLE) or "<other>" in str(call):
                 continue  # of a run that this one started
             distinct[str(call)] = call
         return list(distinct.values())
 
-    def _normalised(self, made: dict[str, Any], run: str) -> Call:
-        known = {actual: placeholder for placeholder, actual in self._placeholders(run).items()}
-        names = {}
-        for name, value in made["names"].items():
-            if name not in _NAMED:
-                continue
-            text = self.logical.get(value, value)
-            for actual in sorted(known, key=len, reverse=True):
-                text = text.replace(actual, known[actual])
-            text = re.sub(r"^arn:aws:[a-z0-9]+:[a-z0-9-]*:\d*:", "", text)
-            text = re.sub(r"(?<=dt=)\d{4}-\d\d-\d\d", "<day>", text)
-            text = re.sub(r"(?<=ground-truth/)\d{4}/\d\d/\d\d/\d\d", "<hour>", text)
-            text = re.sub(r"(?<=part-)\d{5}", "<n>", text)
-            text = re.sub(r"(?<=parked/)[0-9a-f]{64}", "<upload>", text)
-            text = re.sub(r"(?<=runs/|told/)[^</][^/]*", "<other>", text)
-            text = re.sub(r"(?<=^execution:)([^:]+):[^<].*", r"\1:<other>", text)
-            text = re.sub(rf"^{STACK}-\w+-[0-9a-f]{{12}}$", "<other>", text)
-            names[name] = "<version>" if name == "VersionId" else text
-        return Call(self.logical.get(made["caller"], made["caller"]), made["service"], made["operation"], names)
-
-    def _placeholders(self, run: str) -> dict[str, str]:
-        runs = {"run": run, "live": LIVE, "former": FORMER, "scored": SCORED, "judged": JUDGED}
-        hosted = {f"<{kind}-resource>": resource_name(STACK, name) for kind, name in runs.items()}
-        models = {f"<{kind}-model>": invoices_kind(name).rpartition("/")[2] for kind, name in runs.items()}
-        return {f"<{kind}>": name for kind, name in runs.items()} | hosted | models
-
-    def results(self, run: str) -> dict[str, str]:
-        """Digests of everything that a run wrote but for its receipt and SageMaker's model, by key, with the run's
-        name and the moments in it left out."""
-        keys = self.keys(f"runs/{run}/") + self.keys(f"monitoring/dt={WATCHED_DAY}/")
-        keys += [key for prefix in ("scored/", "judged/", "ground-truth/") for key in self.keys(prefix) if run in key]
-        left_out = (f"runs/{run}/model/", f"runs/{run}/receipt.json")
-        return {
-            key.replace(run, "<run>"): self._digest(key, run) for key in keys if not key.startswith(left_out)
-        }  # fmt: skip
-
-    def _digest(self, key: str, run: str) -> str:
-        body = self.get(key)
-        if key.endswith(".parquet"):
-            frame = pd.read_parquet(io.BytesIO(body))
-            body = frame.drop(columns="judged_at", errors="ignore").to_csv().encode()
-        if key.endswith(".html"):
-            body = re.sub(rb"nonce[-=][^ ;>]+", b"", body)  # of the page's policy
-        return hashlib.sha256(body.replace(run.encode(), b"<run>")).hexdigest()[:16]
+    def _definition(self, machine: str) -> str:
+        return self.sfn.describe_state_machine(stateMachineArn=self.cloud.outputs[machine])["definition"]
 
 
 def _invoices() -> pd.DataFrame:

@@ -11,7 +11,9 @@ import pandas as pd
 
 from suspicious_lines.layout import LIVE_MODEL_KEY
 from suspicious_lines.preprocessing import split
-from tests.faults.stage import WATCHED_DAY, Run, Stage
+from tests.faults import upkeep
+from tests.faults.stage import BATCH, DISTRIBUTED, SMALL, WATCHED_DAY, Run, Stage
+from tests.faults.upkeep import Upkeep
 
 SPLIT_SEED = 1  # the template's
 
@@ -20,7 +22,8 @@ SPLIT_SEED = 1  # the template's
 class Workflow:
     """`prepare` leaves what the run needs and returns its input; `stop`: the state in which somebody stops it;
     `starts`: the state machine of which it starts an execution; `again`: how another run of the same input ends;
-    `reported`: whether ReportFailure is told of failures, and not whoever started the run."""
+    `reported`: whether ReportFailure is told of failures, and not whoever started the run; `way`: which one the file
+    is sent for its size; `own`: functions that states of this way alone call, so that their calls are others."""
 
     name: str
     machine: str
@@ -31,6 +34,14 @@ class Workflow:
     starts: str = ""
     again: str = "SUCCEEDED"
     reported: bool = True
+    way: str = SMALL
+    own: tuple[str, ...] = ()
+
+    def begin(self, stage: Stage) -> Any:
+        """The input, on a stage as after its set-up but for what the run needs."""
+        stage.reset()
+        stage.send(self.way)
+        return self.prepare(stage)
 
 
 def _train(stage: Stage) -> Any:
@@ -105,22 +116,50 @@ def _stopped(stage: Stage) -> Any:
     return _train(stage)
 
 
-WORKFLOWS = {
+def _score_before_any_job(stage: Stage) -> Any:
+    """The first large file since a deployment: the code that jobs run is not in the bucket yet."""
+    stage.forget_code()
+    return _score(stage)
+
+
+def _reading_stopped(stage: Stage) -> Any:
+    stage.order_of_engine(target="ProcessingJob", error="Hanging")
+    return _train(stage)
+
+
+def _scoring_stopped(stage: Stage) -> Any:
+    stage.order_of_engine(target="TransformJob", error="Hanging")
+    return _train(stage)
+
+
+_TRAIN, _SCORE = "TrainStateMachineArn", "ScoreStateMachineArn"
+WORKFLOWS: dict[str, Workflow | Upkeep] = {
     workflow.name: workflow
     for workflow in (
-        Workflow("train: promoted", "TrainStateMachineArn", _train),
-        Workflow("train: first, a file waits", "TrainStateMachineArn", _train_first, starts="ScoreStateMachineArn"),
-        Workflow("train: after verdicts", "TrainStateMachineArn", _train_after_verdicts),
-        Workflow("train: refused", "TrainStateMachineArn", _train_worse),
-        Workflow("train: unusable file", "TrainStateMachineArn", _unusable, "FAILED", "InvalidUploadError", again=""),
-        Workflow("train: failed endpoint", "TrainStateMachineArn", _no_endpoint, "FAILED", "EndpointFailedError"),
-        Workflow("train: stopped", "TrainStateMachineArn", _stopped, "ABORTED", stop="WaitForTraining"),
-        Workflow("score", "ScoreStateMachineArn", _score),
-        Workflow("score: parked", "ScoreStateMachineArn", _score_first),
-        Workflow("score: delivered twice", "ScoreStateMachineArn", _score_twice),
+        Workflow("train: promoted", _TRAIN, _train),
+        Workflow("train: first, a file waits", _TRAIN, _train_first, starts=_SCORE),
+        Workflow("train: after verdicts", _TRAIN, _train_after_verdicts),
+        Workflow("train: refused", _TRAIN, _train_worse),
+        Workflow("train: unusable file", _TRAIN, _unusable, "FAILED", "InvalidUploadError", again=""),
+        Workflow("train: failed endpoint", _TRAIN, _no_endpoint, "FAILED", "EndpointFailedError"),
+        Workflow("train: stopped", _TRAIN, _stopped, "ABORTED", stop="WaitForTraining"),
+        Workflow("score", _SCORE, _score),
+        Workflow("score: parked", _SCORE, _score_first),
+        Workflow("score: delivered twice", _SCORE, _score_twice),
+        Workflow("train: distributed", _TRAIN, _train, way=DISTRIBUTED, own=("ScoreLines",)),
+        Workflow("score: distributed", _SCORE, _score, way=DISTRIBUTED, own=("ScoreLines",)),
+        Workflow("train: jobs", _TRAIN, _train, way=BATCH),
+        Workflow(
+            "train: processing stopped", _TRAIN, _reading_stopped, "ABORTED", stop="WaitForPreprocessing", way=BATCH
+        ),
+        Workflow("train: transform stopped", _TRAIN, _scoring_stopped, "ABORTED", stop="WaitForTransform", way=BATCH),
+        Workflow("score: jobs", _SCORE, _score, way=BATCH),
+        Workflow("score: first job", _SCORE, _score_before_any_job, way=BATCH),
         Workflow("review", "ReviewStateMachineArn", _review),
         Workflow("monitor", "MonitorStateMachineArn", _monitor),
         Workflow("rollback", "RollbackStateMachineArn", _rollback, reported=False),
+        upkeep.ORPHANS,
+        upkeep.SWEEP,
     )
 }
 

@@ -50,12 +50,12 @@ def hosted(monkeypatch):
     def names_hosted(prefix, before):
         there.looks += 1
         assert before <= datetime.now(UTC)
-        return set(there.names)
+        return {name: [f"model {name}"] for name in there.names}
 
     monkeypatch.setattr(stack_deletion, "names_hosted", names_hosted)
     monkeypatch.setattr(stack_deletion, "in_progress", lambda prefix, before: list(there.jobs))
     monkeypatch.setattr(stack_deletion, "deleted", lambda name: name in there.busy or there.names.discard(name))
-    monkeypatch.setattr(stack_deletion, "stopped", there.jobs.discard)
+    monkeypatch.setattr(stack_deletion, "stop", lambda kind, name: there.jobs.discard(Job(kind, name, "arn")))
     monkeypatch.setattr(stack_deletion.time, "sleep", lambda seconds: None)
     return there
 

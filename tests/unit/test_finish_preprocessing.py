@@ -4,6 +4,7 @@ import json
 import zipfile
 
 import pytest
+from botocore.exceptions import IncompleteReadError
 
 from frames import BUCKET, lines_frame
 from suspicious_lines import batch_entrypoint, batch_preprocessing, store
@@ -80,6 +81,20 @@ def test_what_is_not_ours_is_told_by_its_name_only(asked, run_job, monkeypatch):
     asked(b"")
     monkeypatch.setattr("suspicious_lines.preprocessing.preprocess", broken)
     assert json.loads(run_job()[1]) == {"errorType": "ValueError", "errorMessage": ""}
+
+
+@pytest.mark.parametrize(("breaks", "ended_as"), [(2, 0), (3, 1)])
+def test_a_stream_that_breaks_off_is_read_again_three_times_in_all(run_job, monkeypatch, breaks, ended_as):
+    tries = []
+
+    def breaking(run: str) -> None:
+        tries.append(run)
+        if len(tries) <= breaks:
+            raise IncompleteReadError(actual_bytes=1, expected_bytes=2)
+
+    monkeypatch.setattr(batch_entrypoint, "_work", breaking)
+    code, told = run_job()
+    assert (code, len(tries), "AwsUnavailableError" in told) == (ended_as, 3, ended_as == 1)
 
 
 def test_a_call_that_aws_refused_is_told_as_a_function_tells_it(cloud, asked, run_job):

@@ -179,7 +179,7 @@ def test_an_upload_is_tried_three_times_and_then_told_of_once(sweep, drop, cloud
 
 def test_tries_are_spread_out(drop, cloud, load_handler, context, monkeypatch):
     upload = drop()
-    claims.count_try("claims", upload, 3)
+    claims.note_try("claims", upload, 1)
     monkeypatch.setattr(executions, "start", None)
     monkeypatch.setattr(store, "dropped", lambda bucket, prefix, since: [(upload, LONG_AGO)] * (prefix == "incoming/"))
     assert load_handler("sweep_uploads")({"run": "r"}, context) == Swept().model_dump()
@@ -192,6 +192,19 @@ def test_stuck_uploads_are_counted_for_the_alarm(sweep, drop, capsys):
     assert "UploadsStuck" not in capsys.readouterr().out
     sweep()
     assert '"UploadsStuck":[1.0]' in capsys.readouterr().out
+
+
+def test_what_a_sweep_told_that_broke_off_is_not_told_again(sweep, drop, cloud, monkeypatch):
+    drop("incoming/activities.xlsx")
+    with monkeypatch.context() as broken:
+        broken.setattr(claims, "note_told", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            sweep()
+    assert sweep() == Swept(untaken=1)
+    assert [len(mails(cloud, topic)) for topic in ("reviewers", "operators")] == [1, 1]
+    drop("incoming/activities.xlsx")  # another version of it
+    sweep()
+    assert [len(mails(cloud, topic)) for topic in ("reviewers", "operators")] == [1, 1]
 
 
 @pytest.mark.parametrize("key", ["incoming/activities.xlsx", "invoices/a.csv.gz", "verdicts/v.txt", "incoming/a.Csv"])

@@ -40,9 +40,10 @@ _BUSY_CODES = {
     "TooManyRequestsException",
 }
 _BROKEN_OFF = (ConnectionError, HTTPClientError, IncompleteReadError, FlexibleChecksumError, ResponseParserError)
-# Left to Step Functions alone: a throttled endpoint, whose waiting costs nothing there, and e-mails, which a try whose
-# answer was lost has perhaps sent.
-_TRIED_ONCE = {"sagemaker-runtime", "sns"}
+# Left to whoever tries the function again: a throttled endpoint, for which Step Functions waits at no cost, and what a
+# try whose answer was lost has perhaps done: an e-mail, or a run's end handed to ReportFailure, which two at once might
+# tell twice.
+_TRIED_ONCE = {"sagemaker-runtime", "sns", "lambda"}
 _QUOTA_CODES = {"ResourceLimitExceeded", "LimitExceededException"}
 
 

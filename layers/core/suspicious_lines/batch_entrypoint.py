@@ -11,6 +11,7 @@ import traceback
 import zipfile
 from pathlib import Path
 
+TRIES = 3  # as a function's state has: an upload's stream can break off
 LONGEST_MESSAGE = 800  # bytes, so that SageMaker's 1 KB hold all of what is told
 
 
@@ -20,11 +21,15 @@ def main(run: str, message: Path, code: str) -> int:
         with zipfile.ZipFile(code) as archive:
             archive.extractall(packages)
         sys.path.insert(0, packages)
-        try:
-            _work(run)
-        except Exception as error:
-            _tell(error, message)
-            return 1
+        for tries_left in reversed(range(TRIES)):
+            try:
+                _work(run)
+                break
+            except Exception as error:
+                named = _named(error)
+                if not tries_left or type(named).__name__ != "AwsUnavailableError":
+                    _tell(named, message)
+                    return 1
     return 0
 
 
@@ -48,14 +53,18 @@ def _work(run: str) -> None:
     store.put_json(bucket, files.preprocessing_answer, answer.model_dump(mode="json"))
 
 
-def _tell(error: Exception, message: Path) -> None:
-    """Only what is ours is told in words: another message may quote a line, and SageMaker keeps it readable."""
+def _named(error: Exception) -> Exception:
+    """The error in our vocabulary, where it is boto3's."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     from suspicious_lines.aws import translate
 
-    if isinstance(error, ClientError | BotoCoreError):
-        error = translate(error)
+    return translate(error) if isinstance(error, ClientError | BotoCoreError | ResponseParserError) else error
+
+
+def _tell(error: Exception, message: Path) -> None:
+    """Only what is ours is told in words: another message may quote a line, and SageMaker keeps it readable."""
     ours = type(error).__module__ == "suspicious_lines.errors"
     words = str(error).encode()[:LONGEST_MESSAGE].decode(errors="ignore") if ours else ""
     told = {"errorType": type(error).__name__, "errorMessage": words}

@@ -69,10 +69,9 @@ def read_claims(table: str) -> dict[str, ClaimRecord]:
     return {item["upload"]["S"]: _record(item) for page in pages for item in page["Items"]}
 
 
-def count_try(table: str, upload: Upload, most: int) -> bool:
-    """Counts a try of the sweeper; False where there were `most` already."""
-    change = "SET tried_at = :now, expires_at = :until ADD tries :one"
-    return _update(table, upload, change, "attribute_not_exists(tries) OR tries < :most", one=1, most=most)
+def note_try(table: str, upload: Upload, number: int) -> None:
+    """Notes the sweeper's try of this number: set, not added, so that a try counts once however often it is noted."""
+    _update(table, upload, "SET tries = :number, tried_at = :now, expires_at = :until", number=number)
 
 
 def settle(table: str, upload: Upload, run: str) -> None:

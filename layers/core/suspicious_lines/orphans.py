@@ -1,5 +1,6 @@
 """What nobody needs any more: endpoints, models and jobs without a run, and files of old runs."""
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,30 +11,27 @@ from suspicious_lines import executions, store
 from suspicious_lines.aws import client
 from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.hosting import delete_endpoint
-from suspicious_lines.jobs import Job, in_progress, run_of, stop
-from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, resource_name
+from suspicious_lines.jobs import in_progress, run_of, stop
+from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, resource_name, told_key
 from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.promotion import find_live_model
-from suspicious_lines.upkeep_messages import Cleared, UpkeepRequest
+from suspicious_lines.upkeep_messages import Cleared
 from suspicious_lines.upkeep_settings import OrphanSettings
 
 WORK_SECONDS = 780
 LISTED = 100
+TOLD_BY = "orphans"  # in place of a run: any invocation may have told
 
 
-def delete_orphans(request: UpkeepRequest, settings: OrphanSettings) -> Cleared:
+def delete_orphans(settings: OrphanSettings) -> Cleared:
     """Deletes what this stack made and neither a live or former model nor a run needs, and says so by e-mail.
 
     What is younger than `sweep_minutes` is left alone: its execution may not be listed yet. What there is no time for
-    is left for the next day.
-
-    Raises:
-        AwsRefusedError, AwsUnavailableError: also then people are told what was deleted before.
+    is left for the next day. What is deleted is noted before, so that the next try tells what one that broke off did.
     """
     deadline = time.monotonic() + WORK_SECONDS
     prefix, now = settings.resource_prefix, datetime.now(UTC)
-    hosted: list[str] = []
-    runs: list[str] = []
+    untold = _Untold(settings)
     # In this order: a run that ends meanwhile is found among the executions, or its model is found live.
     before = now - timedelta(minutes=settings.sweep_minutes)
     found, jobs = names_hosted(prefix, before), in_progress(prefix, before)
@@ -42,48 +40,48 @@ def delete_orphans(request: UpkeepRequest, settings: OrphanSettings) -> Cleared:
     models = [live, *live.former] if live else []
     needed = running | {model.run for model in models}
     kept = {resource_name(prefix, run) for run in needed} | {model.endpoint_name for model in models}
-    try:
-        for job in jobs:
-            if run_of(job) not in running:
-                hosted += stopped(job)
-        for name in sorted(found - kept):
-            if time.monotonic() < deadline:
-                hosted += deleted(name)
-        for run, keys in _old_runs(settings, now, needed):
-            if time.monotonic() > deadline:
-                break
-            store.delete_all(settings.data_bucket, keys)
-            runs.append(run)
-    finally:
-        _tell(hosted, runs, Note(settings.data_bucket, request.run, "deleted"), settings)
-    return Cleared(hosted=hosted, runs=runs)
+    for job in jobs:
+        if run_of(job) not in running:
+            untold.add("hosted", f"{job.kind.title} {job.name}")
+            stop(job.kind, job.name)
+    for name in sorted(found.keys() - kept):
+        if time.monotonic() < deadline:
+            untold.add("hosted", *found[name])
+            if not deleted(name):
+                untold.drop("hosted", *found[name])
+    for run, keys in _old_runs(settings, now, needed):
+        if time.monotonic() > deadline:
+            break
+        untold.add("runs", run)
+        store.delete_all(settings.data_bucket, keys)
+    return untold.tell()
 
 
-def names_hosted(prefix: str, before: datetime) -> set[str]:
-    """The names of this stack's endpoints, endpoint configurations and models that were all made before a time."""
+def names_hosted(prefix: str, before: datetime) -> dict[str, list[str]]:
+    """This stack's endpoints, endpoint configurations and models that were all made before a time: by name, in words
+    which of them there are."""
     made: dict[str, datetime] = {}
-    for operation, result, field in (
-        ("list_endpoints", "Endpoints", "EndpointName"),
-        ("list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
-        ("list_models", "Models", "ModelName"),
+    words: dict[str, list[str]] = {}
+    for what, operation, result, field in (
+        ("endpoint", "list_endpoints", "Endpoints", "EndpointName"),
+        ("endpoint configuration", "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
+        ("model", "list_models", "Models", "ModelName"),
     ):
         for found in _listed(operation, result, prefix):
-            made[found[field]] = max(found["CreationTime"], made.get(found[field], found["CreationTime"]))
-    return {name for name, at in made.items() if at <= before and is_resource_name(prefix, name)}
+            name, at = found[field], found["CreationTime"]
+            made[name] = max(at, made.get(name, at))
+            words.setdefault(name, []).append(f"{what} {name}")
+    return {name: words[name] for name, at in made.items() if at <= before and is_resource_name(prefix, name)}
 
 
-def stopped(job: Job) -> list[str]:
-    """Stops a job; what was stopped, in words."""
-    return [f"{what} {job.name}" for what in stop(job.kind, job.name)]
-
-
-def deleted(name: str) -> list[str]:
-    """Deletes the endpoint, configuration and model of a name; which there were, in words. An endpoint that is changing
-    is left for another time."""
+def deleted(name: str) -> bool:
+    """Deletes the endpoint, configuration and model of a name. False where the endpoint is changing, and is left for
+    another time."""
     try:
-        return [f"{what} {name}" for what in delete_endpoint(name)]
+        delete_endpoint(name)
     except EndpointBusyError:
-        return []
+        return False
+    return True
 
 
 def _listed(operation: str, result: str, prefix: str) -> Iterator[dict[str, Any]]:
@@ -113,7 +111,35 @@ def _old_runs(settings: OrphanSettings, now: datetime, needed: set[str]) -> Iter
             yield run, [found["Key"] for found in files]
 
 
-def _tell(hosted: list[str], runs: list[str], note: Note, settings: OrphanSettings) -> None:
+class _Untold:
+    """What was deleted and not told yet, by this try and by those that broke off before they could. It is kept in the
+    bucket: what is deleted cannot be found again. `hosted` and `runs` are Cleared's."""
+
+    def __init__(self, settings: OrphanSettings) -> None:
+        self._settings, self._key = settings, told_key(TOLD_BY, "untold")
+        noted = store.get_with_etag(settings.data_bucket, self._key)
+        self._lines: dict[str, list[str]] = {"hosted": [], "runs": []} | (json.loads(noted[0]) if noted else {})
+
+    def add(self, kind: str, *lines: str) -> None:
+        self._replace(kind, [*self._lines[kind], *(line for line in lines if line not in self._lines[kind])])
+
+    def drop(self, kind: str, *lines: str) -> None:
+        self._replace(kind, [line for line in self._lines[kind] if line not in lines])
+
+    def _replace(self, kind: str, lines: list[str]) -> None:
+        if lines != self._lines[kind]:
+            self._lines[kind] = lines
+            store.put_json(self._settings.data_bucket, self._key, self._lines)
+
+    def tell(self) -> Cleared:
+        hosted, runs = self._lines["hosted"], self._lines["runs"]
+        if hosted or runs:
+            _tell(hosted, runs, self._settings)
+            store.put_json(self._settings.data_bucket, self._key, {})
+        return Cleared(hosted=hosted, runs=runs)
+
+
+def _tell(hosted: list[str], runs: list[str], settings: OrphanSettings) -> None:
     text = []
     if hosted:
         text += ["A run that broke off left these, and neither a run nor a kept model needs them. They were deleted,"]
@@ -123,12 +149,10 @@ def _tell(hosted: list[str], runs: list[str], note: Note, settings: OrphanSettin
             f"Nothing was written to these runs for RunRetentionDays ({settings.run_retention_days}), and no kept model"
         ]
         text += ["needs their files. They were deleted:", *_first(runs)]
-    if text:
-        what = [counted(len(hosted), "leftover")] * bool(hosted) + [f"files of {counted(len(runs), 'run')}"] * bool(
-            runs
-        )
-        told = "\n".join(text)
-        publish(note.of(told), settings.operators_topic_arn, f"Deleted: {' and '.join(what)}", told)
+    what = [counted(len(hosted), "leftover")] * bool(hosted) + [f"files of {counted(len(runs), 'run')}"] * bool(runs)
+    told = "\n".join(text)
+    note = Note(settings.data_bucket, TOLD_BY, "deleted").of(told)
+    publish(note, settings.operators_topic_arn, f"Deleted: {' and '.join(what)}", told)
 
 
 def _first(names: list[str]) -> list[str]:

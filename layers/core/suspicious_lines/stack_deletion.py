@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from suspicious_lines.aws import client
 from suspicious_lines.errors import EndpointBusyError
-from suspicious_lines.jobs import in_progress
-from suspicious_lines.orphans import deleted, names_hosted, stopped
+from suspicious_lines.jobs import in_progress, stop
+from suspicious_lines.orphans import deleted, names_hosted
 from suspicious_lines.upkeep_messages import StackAnswer, StackChange
 from suspicious_lines.upkeep_settings import HostedSettings
 
@@ -42,12 +42,12 @@ def delete_hosted(settings: HostedSettings) -> None:
         now = datetime.now(UTC)
         names, jobs = names_hosted(settings.resource_prefix, now), in_progress(settings.resource_prefix, now)
         for job in jobs:
-            stopped(job)
+            stop(job.kind, job.name)
         for name in names:
             deleted(name)
         clean_looks = 0 if names or jobs else clean_looks + 1
         if time.monotonic() > deadline:
-            left = sorted(names | {job.name for job in jobs})
+            left = sorted(names.keys() | {job.name for job in jobs})
             raise EndpointBusyError(f"Delete the stack again: still there are {', '.join(left)}")
         time.sleep(settings.poll_seconds)
 

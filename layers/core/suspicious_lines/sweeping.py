@@ -10,7 +10,7 @@ from suspicious_lines.layout import PARKED_PREFIX, TAKEN, RunFiles
 from suspicious_lines.messages import Upload
 from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.parking import note_key
-from suspicious_lines.upkeep_messages import Swept, UpkeepRequest
+from suspicious_lines.upkeep_messages import Swept
 from suspicious_lines.upkeep_settings import SweepSettings
 
 # Older uploads are left alone. Far below the 90 days that claims are kept: without its claim an upload would look new.
@@ -18,9 +18,10 @@ HORIZON = timedelta(days=14)
 MOST_TRIES = 3
 WORK_SECONDS = 240
 LISTED = 50
+TOLD_BY = "sweeps"  # in place of a run: any sweep may have told
 
 
-def sweep_uploads(request: UpkeepRequest, settings: SweepSettings) -> Swept:
+def sweep_uploads(settings: SweepSettings) -> Swept:
     """Brings each upload to an end that has none: results, refused with reasons, a failure that was told, or parked.
 
     What was never claimed is started as S3's event would have. What a run claimed that has ended without a receipt is
@@ -28,12 +29,12 @@ def sweep_uploads(request: UpkeepRequest, settings: SweepSettings) -> Swept:
     made it fail may make it fail again. What runs is left alone. Two executions of one upload are no harm: it is
     claimed once.
     """
-    return _Sweep(request.run, settings).work()
+    return _Sweep(settings).work()
 
 
 class _Sweep:
-    def __init__(self, run: str, settings: SweepSettings) -> None:
-        self._run, self._settings = run, settings
+    def __init__(self, settings: SweepSettings) -> None:
+        self._settings = settings
         self._machines = {
             "incoming/": settings.train_state_machine_arn,
             "invoices/": settings.score_state_machine_arn,
@@ -79,22 +80,24 @@ class _Sweep:
             claims.settle(table, upload, run)  # without a receipt where somebody has deleted it since
         elif execution and (status == "RUNNING" or execution["stopDate"] > self._quiet):
             return
-        elif not claims.count_try(table, upload, MOST_TRIES):
+        elif known.tries >= MOST_TRIES:
             self._stuck.append(upload)
-        elif execution and status != "SUCCEEDED":
-            executions.report_end(self._settings.report_failure_function_arn, execution)
-            self._reported += 1
-        else:  # never claimed; or parked, and the note taken away; or claimed by a run that nobody knows
-            if run:
-                claims.release(table, upload, run)
-            executions.start(machine, upload)
-            self._started += 1
+        else:
+            claims.note_try(table, upload, known.tries + 1)
+            if execution and status != "SUCCEEDED":
+                executions.report_end(self._settings.report_failure_function_arn, execution)
+                self._reported += 1
+            else:  # never claimed; or parked, and the note taken away; or claimed by a run that nobody knows
+                if run:
+                    claims.release(table, upload, run)
+                executions.start(machine, upload)
+                self._started += 1
 
     def _has_receipt(self, run: str) -> bool:
         return store.exists(self._settings.data_bucket, RunFiles(run).receipt)
 
     def _tell(self) -> None:
-        """Tells people once of each; a sweep that breaks off in between tells them again."""
+        """Tells people once of each, also where a sweep breaks off in between and the next one goes on."""
         operators, reviewers = self._settings.operators_topic_arn, self._settings.reviewers_topic_arn
         if stuck := self._untold(self._stuck):
             what = counted(len(stuck), "upload")
@@ -105,7 +108,7 @@ class _Sweep:
                 "SweepUploads does not try them again. See under UploadsStuckAlarm in docs/runbook.md what to do.",
                 "",
             ]
-            self._publish("stuck", operators, f"Stuck: {what}", "\n".join(text))
+            self._publish("stuck", stuck, operators, f"Stuck: {what}", "\n".join(text))
         if untaken := self._untold(self._untaken):
             what = counted(len(untaken), "dropped file")
             text = [
@@ -117,12 +120,13 @@ class _Sweep:
                 "",
             ]
             for note, topic in (("untaken", reviewers), ("untaken-to-operators", operators)):
-                self._publish(note, topic, f"Nothing reads {what}", "\n".join(text))
+                self._publish(note, untaken, topic, f"Nothing reads {what}", "\n".join(text))
         for upload in stuck + untaken:
             claims.note_told(self._settings.claim_table, upload)
 
-    def _publish(self, note: str, topic: str, subject: str, text: str) -> None:
-        publish(Note(self._settings.data_bucket, self._run, note).of(text), topic, subject, text)
+    def _publish(self, note: str, uploads: list[Upload], topic: str, subject: str, text: str) -> None:
+        told = "\n".join(upload.claim_id for upload in uploads)
+        publish(Note(self._settings.data_bucket, TOLD_BY, note).of(told), topic, subject, text)
 
     def _untold(self, uploads: list[Upload]) -> list[Upload]:
         return [upload for upload in uploads if not self._claims.get(upload.claim_id, NEVER_CLAIMED).told]
