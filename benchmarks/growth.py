@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.preprocess import make_file
 from benchmarks.processes import Peaks
 from benchmarks.tables import write
-from local.cloud import LAPTOP_PARAMETERS, Cloud
+from local.cloud import LAPTOP_PARAMETERS, STACK, Cloud
 from local.follow import find_execution
 
 LINES = (10_000, 100_000, 1_000_000)
@@ -34,7 +34,7 @@ ALWAYS_ON = 0.056 * 730
 LAMBDA_REQUEST = 0.20 / 1e6
 PRICES = json.loads(files("suspicious_lines").joinpath("prices.json").read_text())
 # Not Lambda functions: which word in the command line each process has.
-OTHERS = {"the processing job": "batch_entrypoint", "embedded AWS": "local.emulator", "engine": "local.sagemaker"}
+OTHERS = {"(processing job)": "batch_entrypoint", "(engine)": "local.sagemaker", "(embedded AWS)": "local.emulator"}
 
 
 class FailedError(Exception):
@@ -45,10 +45,8 @@ class FailedError(Exception):
 class Report:
     """One invocation as Lambda reports it."""
 
-    function: str
     milliseconds: float
     memory_mb: int
-    peak_mb: float
 
 
 @dataclass(frozen=True)
@@ -119,9 +117,11 @@ def _measured(cloud: Cloud, described: dict, reports: list[Report], peaks: Peaks
         "Step Functions": transitions * PRICES["step_functions_transition"],
         "SageMaker": sum(estimated[name] or 0 for name in ("training", "batch", "inference")),
     }
-    memory = {name: found for name, word in OTHERS.items() if (found := peaks.of(word)) is not None}
-    for report in reports:
-        memory[report.function] = max(report.peak_mb, memory.get(report.function, 0))
+    memory: dict[str, float] = {}
+    names = _functions(cloud)
+    for process, peak in peaks.found.items():
+        if name := names.get(process) or next((name for name, word in OTHERS.items() if word in process), None):
+            memory[name] = max(peak, memory.get(name, 0))
     seconds = (described["stopDate"] - described["startDate"]).total_seconds()
     polling = 3 * sum(count for name, count in entered.items() if name.startswith("WaitFor"))
     return Run(parts, seconds, transitions, polling, reports, memory, cost, duplicates)
@@ -131,37 +131,32 @@ def _price(report: Report) -> float:
     return report.milliseconds / 1000 * report.memory_mb / 1024 * PRICES["lambda_gb_second"] + LAMBDA_REQUEST
 
 
+def _functions(cloud: Cloud) -> dict[str, str]:
+    """The functions' names as the template has them, by those that the stack gave them."""
+    resources = cloud.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+    functions = [each for each in resources if each["ResourceType"] == "AWS::Lambda::Function"]
+    return {each["PhysicalResourceId"]: each["LogicalResourceId"].removesuffix("Function") for each in functions}
+
+
 def _reports(cloud: Cloud) -> list[Report]:
     """What Lambda wrote of each invocation so far."""
     logs, functions = cloud.client("logs"), cloud.client("lambda")
+    found = [each for page in functions.get_paginator("list_functions").paginate() for each in page["Functions"]]
+    groups = {each["LoggingConfig"]["LogGroup"] for each in found if each.get("LoggingConfig", {}).get("LogGroup")}
     reports = []
-    for page in functions.get_paginator("list_functions").paginate():
-        for function in page["Functions"]:
-            group = function.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function['FunctionName']}"
-            name = function["FunctionName"]
-            reports += [_report(name, json.loads(message)) for message in _messages(logs, group)]
+    for group in groups:
+        for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group):
+            for event in page["events"]:
+                if '"platform.report"' in event["message"]:
+                    metrics = json.loads(event["message"])["record"]["metrics"]
+                    reports.append(Report(metrics["billedDurationMs"], metrics["memorySizeMB"]))
     return reports
-
-
-def _messages(logs: Any, group: str) -> list[str]:
-    try:
-        pages = list(logs.get_paginator("filter_log_events").paginate(logGroupName=group))
-    except logs.exceptions.ResourceNotFoundException:
-        return []  # it was never called
-    return [event["message"] for page in pages for event in page["events"] if '"platform.report"' in event["message"]]
-
-
-def _report(function: str, message: dict[str, Any]) -> Report:
-    metrics = message["record"]["metrics"]
-    # The function's name is the stack's, the logical one and a random end: suspicious-lines-PreprocessFunction-1A2B.
-    short = function.partition("Function-")[0].rpartition("-")[2]
-    return Report(short, metrics["billedDurationMs"], metrics["memorySizeMB"], metrics["maxMemoryUsedMB"])
 
 
 def table(runs: dict[int, Run]) -> str:
     shown = [
-        "| lines | parts | time | a million lines | transitions | of them polling | the others, less those of one part "
-        "| Lambda | a thousand lines | cost of the run | a million lines | runs for the price of the seed's endpoint |",
+        "| lines | parts | time | time a million lines | transitions | of them polling | the others beyond one a part "
+        "| Lambda | Lambda a thousand lines | cost | cost a million lines | runs at the price of the seed's endpoint |",
         "|---" * 12 + "|",
     ]
     for lines, found in runs.items():

@@ -33,12 +33,12 @@ def _is_below(number: int, parents: dict[int, int]) -> bool:
 
 
 class Peaks(threading.Thread):
-    """Notes the most memory that each process below this one has had, as a context manager; `found`: MB by process
-    number, with its command line."""
+    """Notes the most memory that each process below this one has had, as a context manager; `found`: MB by what the
+    process is, the name of the Lambda function whose environment it is or else its command line."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.found: dict[int, tuple[str, float]] = {}
+        self.found: dict[str, float] = {}
         self._ended = threading.Event()
 
     def __enter__(self) -> "Peaks":
@@ -53,12 +53,14 @@ class Peaks(threading.Thread):
         while not self._ended.wait(_SAMPLE_SECONDS):
             for number in _ours():
                 with contextlib.suppress(OSError, StopIteration):
-                    folder = Path("/proc") / str(number)
-                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                    lines = (folder / "status").read_text().splitlines()
-                    peak = next(line for line in lines if line.startswith("VmHWM"))  # not of one that is ending
-                    self.found[number] = command, int(peak.split()[1]) / 1024
+                    lines = (Path("/proc") / str(number) / "status").read_text().splitlines()
+                    peak = next(line for line in lines if line.startswith("VmHWM"))  # one that is ending has none
+                    name = _name(number)
+                    self.found[name] = max(int(peak.split()[1]) / 1024, self.found.get(name, 0))
 
-    def of(self, word: str) -> float | None:
-        """The most that a process has had with this word in its command line; None where there was none."""
-        return max((peak for command, peak in self.found.values() if word in command), default=None)
+
+def _name(number: int) -> str:
+    texts = [(Path("/proc") / str(number) / name).read_bytes().split(b"\0") for name in ("environ", "cmdline")]
+    environment, command = ([text.decode(errors="replace") for text in each] for each in texts)
+    function = (text.partition("=")[2] for text in environment if text.startswith("AWS_LAMBDA_FUNCTION_NAME="))
+    return next(function, " ".join(command))
