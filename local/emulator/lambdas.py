@@ -66,7 +66,7 @@ class Lambdas:
 
     def _prepare(self, definition: str) -> None:
         machine = json.loads(definition)
-        for arn in dict.fromkeys(_functions(machine["States"], machine["StartAt"], set())):
+        for arn in dict.fromkeys(functions_in_order(machine["States"], machine["StartAt"], set())):
             func, config, _ = lambda_svc._get_func_record_for_ref(arn)
             if func and config:
                 record = lambda_svc._execution_record_for_config(func, config)
@@ -181,7 +181,7 @@ class _Run:
         return {"errorMessage": f"RequestId: {self._id} Error: {words}", "errorType": kind}, kind, status
 
 
-def _functions(states: dict[str, Any], name: str | None, seen: set[str]) -> Iterator[str]:
+def functions_in_order(states: dict[str, Any], name: str | None, seen: set[str]) -> Iterator[str]:
     """The ARNs in the states that follow one another from `name`, what a Choice takes by default first."""
     if name is None or name in seen:
         return
@@ -189,7 +189,7 @@ def _functions(states: dict[str, Any], name: str | None, seen: set[str]) -> Iter
     state = states[name]
     yield from _FUNCTION_ARN.findall(json.dumps(state))
     for following in (state.get("Default"), *(rule["Next"] for rule in state.get("Choices", [])), state.get("Next")):
-        yield from _functions(states, following, seen)
+        yield from functions_in_order(states, following, seen)
 
 
 def request_too_large(headers: dict[str, str]) -> tuple[int, dict[str, str], bytes] | None:
