@@ -99,7 +99,8 @@ def retrier_of_the_machine() -> dict[str, Any]:
 
 def table() -> str:
     shown = [
-        "| runs x parts at MaxConcurrency | a part | tries | at once in a run | last end | at best | throttled | runs failed |",
+        "| runs x parts at MaxConcurrency | a part | tries | at once in a run | last end | at best | throttled "
+        "| runs failed |",
         "|---" * 8 + "|",
     ]
     own = retrier_of_the_machine()
@@ -114,8 +115,8 @@ def table() -> str:
                     for what in ("seconds", "throttled", "failed")
                 )
                 shown.append(
-                    f"| {burst.runs} x {burst.parts} at {burst.room} | {burst.seconds:g} s | {tries} | {at_once} | {seconds:,.0f} s "
-                    f"| {best:,.0f} s | {throttled:,.0f} | {failed:,.0f} |"
+                    f"| {burst.runs} x {burst.parts} at {burst.room} | {burst.seconds:g} s | {tries} | {at_once} "
+                    f"| {seconds:,.0f} s | {best:,.0f} s | {throttled:,.0f} | {failed:,.0f} |"
                 )
     return "\n".join(shown)
 
