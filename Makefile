@@ -21,7 +21,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help demo up test fuzz faults invoke record-calls rollback erase lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
+.PHONY: help demo up test bench fuzz faults invoke record-calls rollback erase lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -34,6 +34,13 @@ up: $(DEV) ## Keep the embedded AWS running on 127.0.0.1 until Ctrl-C
 
 test: $(DEV) ## Run the tests (ARGS="-k threshold" to choose)
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(DEV) $(UV) ## Measure what docs/performance.md shows, half an hour (ONLY=growth ARGS="--lines 10000000" for one)
+	@for name in $(or $(ONLY),preprocess cold_starts scoring demo forest growth load throttling); do \
+	  case $$name in forest) python="$(UV) run --quiet --frozen --with rrcf==0.4.4 --with setuptools==80.9.0 python -W ignore";; *) python=$(BIN)/python;; esac; \
+	  echo "benchmarks.$$name" >&2; \
+	  $$python -m benchmarks.$$name --write docs/performance.md $(ARGS); \
+	done
 
 fuzz: $(DEV) $(UV) ## Look for uploads that break the readers: FORMAT=csv or ledes, SECONDS=600
 	@PYTHONPATH=layers/core:. $(UV) run --quiet --frozen --with atheris==3.0.0 python -m tests.corpus.fuzz $(or $(FORMAT),csv) --seconds $(or $(SECONDS),600)

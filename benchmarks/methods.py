@@ -44,11 +44,7 @@ class Trial:
     @classmethod
     def make(cls, kind: activities.Kind, seed: int, count: int = activities.PUBLISHED_LINES) -> "Trial":
         answers = activities.generate_with_answers(kind, seed, count)
-        lines = answers[activities.COLUMNS].rename(columns=FIELDS)
-        lines = lines.astype({**dict.fromkeys(NUMBERS, float), "matter_number": str})
-        lines = lines.astype({FIELDS[name]: "category" for name in TEXT_COLUMNS}).assign(line=lines.index + 2)
-        equal = lines.groupby([column for column in lines if column not in {"line", "error"}], observed=True)["line"]
-        lines["repeats"] = np.where(equal.transform("first") == lines["line"], 0, equal.transform("first"))
+        lines = in_our_columns(answers[activities.COLUMNS])
         lines["error_kind"], lines["altered_field"] = answers["Error Kind"], answers["Altered Field"]
         in_train = split(len(lines), seed)
         return cls(kind, seed, lines[in_train].reset_index(drop=True), lines[~in_train].reset_index(drop=True))
@@ -82,6 +78,15 @@ class Trial:
     def judged(self) -> Judgement:
         """The validation lines as the product judges them: model + rules."""
         return judge(self.validation.assign(model_score=self.model_scores), self.encoder, Rules.default(), GOAL)
+
+
+def in_our_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """The lines of an activities.csv as the library reads them."""
+    lines = frame.rename(columns=FIELDS).astype({**dict.fromkeys(NUMBERS, float), "matter_number": str})
+    lines = lines.astype({FIELDS[name]: "category" for name in TEXT_COLUMNS}).assign(line=lines.index + 2)
+    equal = lines.groupby([column for column in lines if column not in {"line", "error"}], observed=True)["line"]
+    lines["repeats"] = np.where(equal.transform("first") == lines["line"], 0, equal.transform("first"))
+    return lines
 
 
 def read_rows(features: bytes) -> np.ndarray:

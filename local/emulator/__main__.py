@@ -57,7 +57,7 @@ async def _serve(home: Path, port: int, outbox: Path) -> None:
     from .states.integrations import machine
 
     lambdas = Lambdas(home / "functions", function_environment(f"http://127.0.0.1:{port}"))
-    patches.apply(lambdas.execute, outbox)
+    patches.apply(lambdas.execute, lambdas.prepare, outbox)
     calls.install(calls.STATES, lambda: machine.get().name)
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]

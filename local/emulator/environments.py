@@ -57,6 +57,7 @@ class Environment:
         self.log = FunctionLog(deployment.config, self.id)
         self.api = RuntimeApi()
         self.alive = True
+        self.init_ms: float | None = None  # until the first invocation has reported it
         self._scratch = deployment.root.parent / f"tmp-{self.id}"
         self._scratch.mkdir()
         self._lines: list[tuple[int, str]] = []
@@ -209,31 +210,46 @@ class Pool:
         self._idle: list[Environment] = []
         self._free = threading.Semaphore(_PER_FUNCTION)
         self._lock = threading.Lock()
+        self._preparing = threading.Lock()
+        self._begun = False
         self._retired = False
 
     @contextlib.contextmanager
-    def lease(self) -> Iterator[tuple[Environment, float | None]]:
-        """An environment for one invocation, started if none is idle; yields (environment, milliseconds of init)."""
+    def lease(self) -> Iterator[Environment]:
+        """An environment for one invocation, started if none is idle."""
         with self._free:
-            environment = self._take_idle()
-            started = time.monotonic()
-            init_ms = None
-            if environment is None:
-                environment = Environment(self.deployment)
-                first = environment.wait(_INIT_SECONDS)
-                init_ms = (time.monotonic() - started) * 1000
-                if first is None or first.kind != "ready":
-                    environment.alive = False
-                    environment.api.signals.put(first or Signal("init_timeout"))
+            with self._preparing:
+                environment, self._begun = self._take_idle(), True
+            environment = environment or self._start()
             try:
-                yield environment, init_ms
+                yield environment
             finally:
-                with self._lock:
-                    keep = environment.alive and not self._retired
-                    if keep:
-                        self._idle.append(environment)
-                if not keep:
-                    environment.kill()
+                self._give_back(environment)
+
+    def prepare(self) -> None:
+        """Start an environment ahead of the first invocation, which waits for it if it comes meanwhile."""
+        with self._free, self._preparing:
+            if not self._begun:
+                self._begun = True
+                self._give_back(self._start())
+
+    def _start(self) -> Environment:
+        environment = Environment(self.deployment)
+        started = time.monotonic()
+        first = environment.wait(_INIT_SECONDS)
+        environment.init_ms = (time.monotonic() - started) * 1000
+        if first is None or first.kind != "ready":
+            environment.alive = False
+            environment.api.signals.put(first or Signal("init_timeout"))
+        return environment
+
+    def _give_back(self, environment: Environment) -> None:
+        with self._lock:
+            keep = environment.alive and not self._retired
+            if keep:
+                self._idle.append(environment)
+        if not keep:
+            environment.kill()
 
     def _take_idle(self) -> Environment | None:
         """The idle environment used last; one that ended by itself meanwhile is dropped."""

@@ -1,11 +1,14 @@
 """Runs Lambda functions: takes the emulator's place of execution and answers in Lambda's own error shapes."""
 
+import contextvars
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from .runtime_api import Invocation, Signal
 _RESPONSE_LIMIT = 6_291_556  # bytes; https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _REQUEST_LIMIT = 6_291_456
 _ASYNC_REQUEST_LIMIT = 1_048_576
+_FUNCTION_ARN = re.compile(r"arn:aws:lambda:[^\"]+")
 
 
 class Lambdas:
@@ -35,6 +39,7 @@ class Lambdas:
         self._root = root
         self._environment = environment
         self._pools: dict[str, tuple[str, Pool]] = {}
+        self._prepared: set[str] = set()
         self._lock = threading.Lock()
 
     def execute(self, func: dict, event: dict, request_id: str) -> dict:
@@ -42,13 +47,30 @@ class Lambdas:
         config = func.get("config") or func
         pool = self._pool(func, config)
         payload = json.dumps(event).encode()
-        with pool.lease() as (environment, init_ms):
-            run = _Run(environment, config, request_id, init_ms)
+        with pool.lease() as environment:
+            run = _Run(environment, config, request_id)
             body, error_type = run.invoke(payload)
         result: dict[str, Any] = {"body": body, "log": run.tail}
         if error_type:
             result |= {"error": True, "function_error": "Unhandled"}
         return result
+
+    def prepare(self, definition: str) -> None:
+        """Start the functions that a state machine names in the background: while one works or the machine waits, the
+        next ones start. Lambda, too, starts environments ahead of need. Once for each definition."""
+        with self._lock:
+            if definition in self._prepared:
+                return
+            self._prepared.add(definition)
+        threading.Thread(target=contextvars.copy_context().run, args=(self._prepare, definition), daemon=True).start()
+
+    def _prepare(self, definition: str) -> None:
+        machine = json.loads(definition)
+        for arn in dict.fromkeys(functions_in_order(machine["States"], machine["StartAt"], set())):
+            func, config, _ = lambda_svc._get_func_record_for_ref(arn)
+            if func and config:
+                record = lambda_svc._execution_record_for_config(func, config)
+                self._pool(record, record.get("config") or record).prepare()
 
     def _pool(self, func: dict, config: dict) -> Pool:
         """The pool of this deployment; a pool of an earlier deployment of the same function is retired."""
@@ -81,11 +103,11 @@ class Lambdas:
 class _Run:
     """One invocation in one environment: its outcome, its log lines."""
 
-    def __init__(self, environment: Environment, config: dict, request_id: str, init_ms: float | None) -> None:
+    def __init__(self, environment: Environment, config: dict, request_id: str) -> None:
         self._environment = environment
         self._config = config
         self._id = request_id
-        self._init_ms = init_ms
+        self._init_ms, environment.init_ms = environment.init_ms, None
         self.tail = ""
 
     def invoke(self, payload: bytes) -> tuple[Any, str | None]:
@@ -157,6 +179,17 @@ class _Run:
 
     def _fault(self, kind: str, words: str, status: str) -> tuple[Any, str | None, str]:
         return {"errorMessage": f"RequestId: {self._id} Error: {words}", "errorType": kind}, kind, status
+
+
+def functions_in_order(states: dict[str, Any], name: str | None, seen: set[str]) -> Iterator[str]:
+    """The ARNs in the states that follow one another from `name`, what a Choice takes by default first."""
+    if name is None or name in seen:
+        return
+    seen.add(name)
+    state = states[name]
+    yield from _FUNCTION_ARN.findall(json.dumps(state))
+    for following in (state.get("Default"), *(rule["Next"] for rule in state.get("Choices", [])), state.get("Next")):
+        yield from functions_in_order(states, following, seen)
 
 
 def request_too_large(headers: dict[str, str]) -> tuple[int, dict[str, str], bytes] | None:

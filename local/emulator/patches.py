@@ -162,11 +162,12 @@ def check() -> None:
         )
 
 
-def apply(execute: Callable[[dict, dict, str], dict], outbox: Path) -> None:
-    """Install all the patches. `execute` runs a function; `outbox` is where e-mails go."""
+def apply(execute: Callable[[dict, dict, str], dict], prepare: Callable[[str], None], outbox: Path) -> None:
+    """Install all the patches. `execute` runs a function, `prepare` starts those that a state machine's definition
+    names; `outbox` is where e-mails go."""
     check()
     _patch_lambda(execute)
-    _patch_stepfunctions()
+    _patch_stepfunctions(prepare)
     _patch_events()
     _patch_sns(outbox)
     _patch_iam()
@@ -187,11 +188,11 @@ def _patch_lambda(execute: Callable[[dict, dict, str], dict]) -> None:
     lambda_svc._invoke = invoke
 
 
-def _patch_stepfunctions() -> None:
+def _patch_stepfunctions(prepare: Callable[[str], None]) -> None:
     """Our interpreter: timeouts, stops, MaxDelaySeconds, jitter, iteration history, failing on missing paths."""
     from .states import integrations, machine, paths, retry
 
-    sfn._run_execution = functools.partial(machine.run_execution, sfn._run_execution)
+    sfn._run_execution = functools.partial(machine.run_execution, sfn._run_execution, prepare)
     sfn._stop_execution = functools.partial(machine.stop_execution, sfn._stop_execution)
     sfn._run_sub_machine = machine.run_sub_machine
     sfn._resolve_path = paths.resolve_path

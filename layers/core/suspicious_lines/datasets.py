@@ -24,7 +24,8 @@ def write_part(table: pa.Table, bucket: str, key: str) -> None:
 
 
 def read_part(bucket: str, key: str, columns: list[str]) -> pa.Table:
-    return pq.read_table(io.BytesIO(store.get_bytes(bucket, key)), columns=columns)
+    # read_table would do the same with pyarrow.dataset, which it imports for that.
+    return pq.ParquetFile(pa.BufferReader(store.get_bytes(bucket, key))).read(columns=columns)
 
 
 def read_dataset(bucket: str, keys: list[str]) -> "pd.DataFrame":

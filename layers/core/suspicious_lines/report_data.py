@@ -26,7 +26,7 @@ def report_data(
         "upload": key,
         "metrics": metrics.model_dump(mode="json"),
         "lines": _lines(flagged, groups),
-        "peers": {identity: _peers(past, name) for name, identity in groups.items()},
+        "peers": _peers(past, groups),
         "score_histogram": _histogram(lines["score"].to_numpy(), float(lines["score"].max())),
         "precision_recall": _curve(lines),
         "firms": _firms(lines, flagged),
@@ -41,15 +41,20 @@ def _lines(flagged: pd.DataFrame, groups: dict[tuple[str, ...], str]) -> list[di
     return [row | {"rules": told, "peers": group} for row, told, group in zip(rows, rules, peers, strict=True)]
 
 
-def _peers(lines: pd.DataFrame, name: tuple[str, ...]) -> dict[str, Any]:
-    """The distribution of a group's minutes and fees; of all lines of the activity where the group is too small."""
-    matter_type, resource, activity = name
-    group = lines[(lines["activity"] == activity).to_numpy()]
-    narrow = group[((group["matter_type"] == matter_type) & (group["resource"] == resource)).to_numpy()]
-    label = f"{resource}, {activity}, {matter_type}"
-    if len(narrow) < FEWEST_PEERS:
-        narrow, label = group, activity
-    return {"label": label} | {number: _distribution(narrow[number].to_numpy()) for number in ("minutes", "fee")}
+def _peers(lines: pd.DataFrame, groups: dict[tuple[str, ...], str]) -> dict[str, dict[str, Any]]:
+    """The distribution of each group's minutes and fees; of all lines of the activity where the group is too small."""
+    numbers = {name: lines[name].to_numpy() for name in ("minutes", "fee")}
+    narrow = lines.groupby(CATEGORIES, observed=True).indices
+    wide = lines.groupby("activity", observed=True).indices
+    peers = {}
+    for name, identity in groups.items():
+        matter_type, resource, activity = name
+        places, label = narrow.get(name, ()), f"{resource}, {activity}, {matter_type}"
+        if len(places) < FEWEST_PEERS:
+            places, label = wide.get(activity, np.array([], dtype=int)), activity
+        distributions = {number: _distribution(values[places]) for number, values in numbers.items()}
+        peers[identity] = {"label": label} | distributions
+    return peers
 
 
 def _distribution(values: np.ndarray) -> dict[str, Any]:

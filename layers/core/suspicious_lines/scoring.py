@@ -4,10 +4,11 @@ import functools
 import json
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pyarrow as pa
 from botocore.exceptions import ClientError
 
-from suspicious_lines import datasets, store
+from suspicious_lines import arrow, datasets, store
 from suspicious_lines.aws import client, error_code, error_message
 from suspicious_lines.errors import EndpointBusyError, ModelGoneError, ModelResponseError
 from suspicious_lines.layout import RunFiles
@@ -46,7 +47,8 @@ def write_scores(bucket: str, files: RunFiles, part: str, scores: list[float]) -
     lines = datasets.read_part(bucket, files.lines(part), columns=["line"])["line"]
     if len(lines) != len(scores):
         raise ModelResponseError(f"{part} has {len(lines)} lines and {len(scores)} scores")
-    datasets.write_part(pa.table({"line": lines, "score": pa.array(scores)}), bucket, files.scores(part))
+    scored = pa.Table.from_arrays([lines, arrow.array(np.array(scores))], names=["line", "score"])
+    datasets.write_part(scored, bucket, files.scores(part))
 
 
 def score_features(features: bytes, send: Send) -> list[float]:
@@ -73,6 +75,9 @@ def bodies(
     features: bytes, most_bytes: int = MOST_REQUEST_BYTES, most_lines: int = MOST_REQUEST_LINES
 ) -> Iterator[bytes]:
     """Cuts CSV at line ends into bodies within the limits; every line goes into exactly one, in order."""
+    if 0 < len(features) <= most_bytes and features.count(b"\n") <= most_lines:
+        yield features  # as a part nearly always is: nothing to cut, nothing to copy
+        return
     body: list[bytes] = []
     size = 0
     for line in features.splitlines(keepends=True):

@@ -20,7 +20,7 @@ _logger = logging.getLogger("states")
 Output = tuple[Any, str | None]  # and the name of the next state
 
 
-def run_execution(stock: Callable[[str], None], arn: str) -> None:
+def run_execution(stock: Callable[[str], None], prepare: Callable[[str], None], arn: str) -> None:
     """Run an execution to its end, on the thread that ministack started for it."""
     record = sfn._executions.get(arn)
     machine = sfn._state_machines.get(record["stateMachineArn"]) if record else None
@@ -30,6 +30,7 @@ def run_execution(stock: Callable[[str], None], arn: str) -> None:
     if definition.get("QueryLanguage") == "JSONata":
         stock(arn)
         return
+    prepare(machine["definition"])
     execution = Execution(record)
     _running[arn] = execution
     timer = _limit(execution, definition.get("TimeoutSeconds"))
