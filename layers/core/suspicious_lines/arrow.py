@@ -33,6 +33,14 @@ def codes(cells: pa.DictionaryArray) -> np.ndarray:
     return numbers(cells.indices, np.int32)
 
 
+def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct rows of a matrix, bit by bit, and for each row which of them it is: shape [n]."""
+    width = rows.shape[1]
+    cells = pa.binary(width * rows.itemsize)
+    coded = pa.Array.from_buffers(cells, len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))]).dictionary_encode()
+    return np.frombuffer(coded.dictionary.buffers()[1] or b"", rows.dtype).reshape(-1, width), codes(coded)
+
+
 def truths(values: pa.BooleanArray) -> np.ndarray:
     """A mask in which null counts as false, shape [n]."""
     end = values.offset + len(values)
