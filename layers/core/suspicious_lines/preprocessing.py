@@ -33,7 +33,7 @@ from suspicious_lines.spreadsheet import write_rows
 TRAIN_SHARE = 0.8
 LINES_PER_DRAW = 1 << 17
 LINES_PER_TRAIN_PART = 25_000
-LINES_PER_ENCODING = 50_000
+LINES_PER_ENCODING = 10_000
 # What the functions after this one hold in 2 GB: docs/performance.md has the measurements.
 MOST_UPLOAD_MB = 850
 MOST_NEW_UPLOAD_MB = 160
@@ -76,6 +76,7 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
         train = _encoded(kept.spill.lines(in_train, ENCODED), encoder, LINES_PER_TRAIN_PART)
         for number, (_, features) in enumerate(ahead(train)):
             store.put(bucket, files.features(part_name("train", number)), features, "text/csv")
+        arrow.give_back()
         planted = _plant(kept.spill, in_train, settings.split_seed)
         size = part_size(int((~in_train).sum()), MOST_PARTS // 2, settings)
         parts = _write_parts("validation", kept.spill.lines(~in_train), encoder, files, bucket, size)
@@ -161,6 +162,7 @@ def _read(upload: Upload, files: RunFiles, bucket: str, folder: Path, most_mb: i
     with rejected.open("rb") as body:
         store.put(bucket, files.rejected, body, "text/csv; charset=utf-8")
     spill.close()
+    arrow.give_back()
     return Kept(spill, counts, stream.hexdigest())
 
 
