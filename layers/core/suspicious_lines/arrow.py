@@ -12,6 +12,11 @@ import pyarrow as pa
 pa.set_memory_pool(pa.system_memory_pool())
 
 
+def give_back() -> None:
+    """Gives freed memory back to the system, of which the C library keeps what lies between blocks still in use."""
+    pa.default_memory_pool().release_unused()
+
+
 def array(values: np.ndarray) -> pa.Array:
     """Numbers or truth values, shape [n], as an array of Arrow."""
     bits = np.packbits(values, bitorder="little") if values.dtype == bool else np.ascontiguousarray(values)
@@ -31,6 +36,15 @@ def numbers(values: pa.Array, dtype: type[np.generic]) -> np.ndarray:
 
 def codes(cells: pa.DictionaryArray) -> np.ndarray:
     return numbers(cells.indices, np.int32)
+
+
+def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct rows of a matrix, bit by bit, and for each row which of them it is: shape [n]."""
+    width = rows.shape[1]
+    cells = pa.binary(width * rows.itemsize)
+    values = pa.py_buffer(np.ascontiguousarray(rows))
+    coded = pa.Array.from_buffers(cells, len(rows), [None, values]).dictionary_encode()
+    return np.frombuffer(coded.dictionary.buffers()[1] or b"", rows.dtype).reshape(-1, width), codes(coded)
 
 
 def truths(values: pa.BooleanArray) -> np.ndarray:

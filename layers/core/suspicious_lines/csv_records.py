@@ -160,7 +160,10 @@ def _plain(block: bytes, header: list[str], wanted: list[str]) -> dict[str, pa.D
         column_names=[str(place) for place in range(len(header))], block_size=len(block) + 1, use_threads=False
     )
     convert = pa_csv.ConvertOptions(
-        include_columns=list(places.values()), column_types=dict.fromkeys(places.values(), _CODED), null_values=[]
+        include_columns=list(places.values()),
+        column_types=dict.fromkeys(places.values(), _CODED),
+        null_values=[],
+        check_utf8=False,  # it was decoded above
     )
     try:
         table = pa_csv.read_csv(pa.py_buffer(block), read, convert_options=convert)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def write_part(table: pa.Table, bucket: str, key: str) -> None:
     """One object; snappy, because the AWS-managed pandas layer reads nothing newer."""
-    sink = io.BytesIO()
+    sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="snappy")
-    store.put(bucket, key, sink.getvalue(), "application/vnd.apache.parquet")
+    store.put(bucket, key, sink.getvalue().to_pybytes(), "application/vnd.apache.parquet")
 
 
 def read_part(bucket: str, key: str, columns: list[str]) -> pa.Table:

@@ -130,7 +130,7 @@ class Encoder:
         median, spread = peers["median"][place], peers["spread"][place]
         ceiling = np.minimum(peers["ceiling"], peers["median"] + _BEYOND * peers["spread"])[place]
         off_card = np.maximum(fee - card["ceiling"][place], 0) + np.minimum(fee - card["floor"][place], 0)
-        numbers = np.empty((len(lines), len(NUMERIC_FEATURES)), dtype=np.float32)
+        numbers = np.empty((len(place), len(NUMERIC_FEATURES)), dtype=np.float32)
         numbers[:, 0] = _ABOVE * np.maximum(minutes - median, 0) / spread
         numbers[:, 1] = np.clip((minutes - ceiling) / spread, 0, _MOST)
         numbers[:, 2] = np.clip(_OFF_CARD * off_card, -_MOST, _MOST)

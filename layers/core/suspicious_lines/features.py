@@ -6,32 +6,52 @@ import pyarrow.compute as pc
 
 from suspicious_lines import arrow
 from suspicious_lines.encoder import CATEGORIES, Encoder
-from suspicious_lines.peers import Lines, groups
+from suspicious_lines.peers import Lines, groups, number
+
+_NUMBERS = ["minutes", "fee", "total"]
 
 
 def labelled_features_csv(encoder: Encoder, lines: Lines, is_error: np.ndarray) -> bytes:
     """As `features_csv`, with the label (1 or 0) in front: what the algorithm's test channel reads."""
-    rows = features_csv(encoder, lines).splitlines(keepends=True)
-    return b"".join(b"%d,%s" % (label, row) for label, row in zip(is_error, rows, strict=True))
+    rows = feature_rows(encoder, lines).to_pylist()
+    return "".join(f"{label:d},{row}" for label, row in zip(is_error, rows, strict=True)).encode()
 
 
 def features_csv(encoder: Encoder, lines: Lines) -> bytes:
-    """Headerless CSV of the encoded lines, four decimals.
+    """Headerless CSV of the encoded lines, four decimals."""
+    return joined(feature_rows(encoder, lines))
 
-    Formatting is what takes time, so each distinct number and each combination of categories is formatted once.
+
+def joined(rows: pa.StringArray) -> bytes:
+    """The texts of an array, or of a slice of one, in one piece."""
+    _, ends, text = rows.buffers()
+    start, end = np.frombuffer(ends, np.int32)[[rows.offset, rows.offset + len(rows)]]
+    return text[start:end].to_pybytes()
+
+
+def feature_rows(encoder: Encoder, lines: Lines) -> pa.StringArray:
+    """Each line's record of `features_csv`.
+
+    Many lines are equal in all that is encoded, and many more in what comes of it: each is encoded, and written, once.
     """
     keys, place = groups(lines, CATEGORIES)
-    comma = arrow.texts([","]).take(arrow.array(np.zeros(len(place), dtype=np.int8)))
-    columns = [_texts(column) for column in encoder.numbers(lines, keys, place).T]
+    read, of_line = arrow.distinct(np.stack([place, *(number(lines, name) for name in _NUMBERS)], axis=1))
+    place = read[:, 0].astype(np.int64)
+    numbers = encoder.numbers(dict(zip(_NUMBERS, read.T[1:], strict=True)), keys, place)
+    # Four decimals at most; no zero has a sign.
+    numbers = np.round(numbers, 4) + np.float32(0)
+    kinds = place.astype(np.float32)[:, None]  # exact: there are less than 2**24
+    written, of_read = arrow.distinct(np.hstack([numbers, kinds]))
     slots = encoder.slots(keys)
     cells = np.array(_texts(slots.ravel()).to_pylist(), dtype=object).reshape(slots.shape)
     ends = arrow.texts(",".join(row) + "\n" for row in cells.tolist())
-    rows = pc.binary_join_element_wise(*columns, ends.take(arrow.array(place)), comma)
-    _, ends_of_rows, text = rows.buffers()
-    return text[: np.frombuffer(ends_of_rows, np.int32)[len(rows)]].to_pybytes()
+    columns = [_texts(column) for column in written.T[:-1]]
+    ends = ends.take(arrow.array(written[:, -1].astype(np.int32)))
+    rows = pc.binary_join_element_wise(*columns, ends, arrow.texts([","])[0])
+    return rows.take(arrow.array(of_read[of_line]))
 
 
 def _texts(numbers: np.ndarray) -> pa.Array:
-    """Four decimals at most; no zero has a sign."""
-    coded = arrow.array(np.round(numbers, 4) + np.float32(0)).dictionary_encode()
+    """Formatting is what takes time, so each distinct number is formatted once."""
+    coded = arrow.array(numbers).dictionary_encode()
     return coded.dictionary.cast(pa.string()).take(coded.indices)

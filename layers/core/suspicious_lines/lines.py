@@ -6,11 +6,11 @@ Two formats are read, told apart by what is in the file: CSV (csv_records.py) an
 
 import io
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from suspicious_lines import csv_records, ledes
-from suspicious_lines.checking import COLUMNS, FIELDS, TEXT_COLUMNS, Checked, Chunk, Refusal, check
+from suspicious_lines.ahead import ahead
+from suspicious_lines.checking import COLUMNS, FIELDS, TEXT_COLUMNS, Checked, Refusal, check
 from suspicious_lines.errors import InvalidUploadError
 
 __all__ = ["COLUMNS", "FEWEST_LINES", "FIELDS", "TEXT_COLUMNS", "Counts", "Refusal", "read_lines", "require_enough"]
@@ -48,16 +48,7 @@ def read_lines(stream: io.RawIOBase, key: str, mapping: ledes.Mapping | None = N
         chunks = ledes.chunks(text, key, mapping or ledes.Mapping.default())
     else:
         chunks = csv_records.chunks(buffered, key)
-    return map(check, _ahead(chunks))
-
-
-def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """The same chunks; each is read, from S3 as a rule, while the one before it is used."""
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, chunks, None)
-        while (chunk := coming.result()) is not None:
-            coming = reader.submit(next, chunks, None)
-            yield chunk
+    return map(check, ahead(chunks))
 
 
 @dataclass

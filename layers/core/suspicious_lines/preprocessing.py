@@ -5,7 +5,7 @@ The file is read once, and its accepted lines are kept on the function's disk: m
 
 import math
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from suspicious_lines import arrow, datasets, store
+from suspicious_lines.ahead import ahead
 from suspicious_lines.encoder import CATEGORIES, ENCODED, MOST_COMBINATIONS, Encoder, TooManyCombinationsError
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError
-from suspicious_lines.features import features_csv, labelled_features_csv
+from suspicious_lines.features import feature_rows, joined, labelled_features_csv
 from suspicious_lines.hashing import HashingStream
 from suspicious_lines.layout import JUDGED_PREFIX, RunFiles, invoices_kind, part_name
 from suspicious_lines.ledes import Mapping
@@ -32,6 +33,7 @@ from suspicious_lines.spreadsheet import write_rows
 TRAIN_SHARE = 0.8
 LINES_PER_DRAW = 1 << 17
 LINES_PER_TRAIN_PART = 25_000
+LINES_PER_ENCODING = 10_000
 # What the functions after this one hold in 2 GB: docs/performance.md has the measurements.
 MOST_UPLOAD_MB = 850
 MOST_NEW_UPLOAD_MB = 160
@@ -71,8 +73,10 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
                 key, reason, "These columns should name kinds of work, not single lines."
             ) from error
         store.put(bucket, files.encoder, encoder.to_json(), "application/json")
-        for number, part in enumerate(cut(kept.spill.lines(in_train, ENCODED), LINES_PER_TRAIN_PART)):
-            store.put(bucket, files.features(part_name("train", number)), features_csv(encoder, part), "text/csv")
+        train = _encoded(kept.spill.lines(in_train, ENCODED), encoder, LINES_PER_TRAIN_PART)
+        for number, (_, features) in enumerate(ahead(train)):
+            store.put(bucket, files.features(part_name("train", number)), features, "text/csv")
+        arrow.give_back()
         planted = _plant(kept.spill, in_train, settings.split_seed)
         size = part_size(int((~in_train).sum()), MOST_PARTS // 2, settings)
         parts = _write_parts("validation", kept.spill.lines(~in_train), encoder, files, bucket, size)
@@ -158,6 +162,7 @@ def _read(upload: Upload, files: RunFiles, bucket: str, folder: Path, most_mb: i
     with rejected.open("rb") as body:
         store.put(bucket, files.rejected, body, "text/csv; charset=utf-8")
     spill.close()
+    arrow.give_back()
     return Kept(spill, counts, stream.hexdigest())
 
 
@@ -184,11 +189,19 @@ def _write_parts(
 ) -> list[str]:
     """Writes the features and the lines of each part, in the same order, and returns the parts' names."""
     parts = []
-    for number, part in enumerate(cut(lines, size)):
+    for number, (part, features) in enumerate(ahead(_encoded(lines, encoder, size))):
         parts.append(part_name(kind, number))
-        store.put(bucket, files.features(parts[-1]), features_csv(encoder, part), "text/csv")
+        store.put(bucket, files.features(parts[-1]), features, "text/csv")
         datasets.write_part(part, bucket, files.lines(parts[-1]))
     return parts
+
+
+def _encoded(lines: Iterable[pa.Table], encoder: Encoder, size: int) -> Iterator[tuple[pa.Table, bytes]]:
+    """The lines in parts of `size`, with their features; several parts are encoded at once, because more are equal."""
+    for some in cut(lines, max(LINES_PER_ENCODING // size, 1) * size):
+        rows = feature_rows(encoder, some)
+        for start in range(0, len(some), size):
+            yield some.slice(start, size), joined(rows.slice(start, size))
 
 
 def part_size(lines: int, most_parts: int, settings: EncodeSettings) -> int:

@@ -36,7 +36,7 @@ class Repeats:
         partition = (entries["hash"] // (2**64 // PARTITIONS)).astype(np.uint8)
         order = np.argsort(partition, kind="stable")
         ends = np.cumsum(np.bincount(partition, minlength=PARTITIONS))
-        for file, some in zip(self._files, np.split(entries[order], ends[:-1]), strict=True):
+        for file, some in zip(self._files, np.split(entries.take(order), ends[:-1]), strict=True):
             file.write(some.tobytes())
 
     def find(self) -> None:
