@@ -26,7 +26,7 @@ from tests.faults.dropped import SWEEP_MINUTES, Dropped
 from tests.faults.naming import FORMER, JUDGED, LIVE, SCORED, normalised, placeholders
 
 PARAMETERS = {
-    "PollSeconds": "1",
+    "PollSeconds": "5",
     "LinesPerPart": "100",
     "ReviewBudget": "7",
     "RecalibrationVerdicts": "3",
