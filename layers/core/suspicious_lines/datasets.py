@@ -4,7 +4,6 @@ Where hundreds of invocations touch one part each, pyarrow does, because importi
 The datasets that are read as a whole are awswrangler's.
 """
 
-import io
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
