@@ -346,6 +346,17 @@ class Stage:
                 size, since = now, time.monotonic()
             time.sleep(0.02)
 
+    def at_rest(self) -> None:
+        """Returns when no run is at work and nothing has called AWS for a while."""
+        machines = [self.cloud.outputs[f"{name}StateMachineArn"] for name in ("Train", "Score", "Review")]
+        deadline = time.monotonic() + MOST_SECONDS
+        while time.monotonic() < deadline:
+            running = [self.sfn.list_executions(stateMachineArn=arn, statusFilter="RUNNING") for arn in machines]
+            if not any(found["executions"] for found in running):
+                return self.quiet()
+            time.sleep(0.02)
+        raise TimeoutError(f"runs were still at work after {MOST_SECONDS} s")
+
     def reports(self, run: str) -> int:
         """How often ReportFailure has looked for the receipt of a run, without a fault: its last call but for those
         of its first time."""

@@ -53,7 +53,7 @@ def rehearse(upkeep: Upkeep, stage: Stage) -> tuple[dict[str, Any], list[Call]]:
     second = _invoke(upkeep, stage, stage.new_name())
     if first or second:
         raise AssertionError(f"{upkeep.name} was parked: {first or second}")
-    stage.quiet(1)
+    stage.at_rest()
     return _facts(upkeep, stage, name), calls
 
 
@@ -67,6 +67,7 @@ def play(upkeep: Upkeep, cell: Cell, clean: dict[str, Any], stage: Stage) -> tup
     upkeep.later(stage)
     deadline = time.monotonic() + SETTLE_SECONDS
     again = _invoke(upkeep, stage, stage.new_name())
+    stage.at_rest()  # a second execution of an upload must not begin when the next cell has taken its claim away
     while (problems := _problems(_facts(upkeep, stage, name), clean, cell, met)) and time.monotonic() < deadline:
         time.sleep(0.2)
     if again:
