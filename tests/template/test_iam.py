@@ -25,6 +25,8 @@ ANY_RESOURCE = {
     "sagemaker:ListEndpointConfigs": "upkeep finds leftovers; what it deletes is named",
     "sagemaker:ListModels": "upkeep finds leftovers; what it deletes is named",
     "sagemaker:ListTrainingJobs": "upkeep finds leftovers; what it deletes is named",
+    "sagemaker:ListProcessingJobs": "upkeep finds leftovers; what it deletes is named",
+    "sagemaker:ListTransformJobs": "upkeep finds leftovers; what it deletes is named",
     "sagemaker:ListTags": "SageMaker lists tags over all of its kinds of resource",
     "ec2:CreateNetworkInterface": "training in the network; narrowed by network",
     "ec2:CreateNetworkInterfacePermission": "training in the network; narrowed by network",
