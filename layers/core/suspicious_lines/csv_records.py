@@ -6,13 +6,16 @@ Arrow reads what is plain, a block at a time; a block in which anything is odd i
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from suspicious_lines.ahead import AT_ONCE
 from suspicious_lines.checking import (
     COLUMNS,
     HOLDS_NUL,
@@ -51,8 +54,7 @@ def chunks(stream: BinaryIO, key: str) -> Iterator[Chunk]:
     header = read_header(records, key, COLUMNS, COLUMNS[:-1])
     wanted = [name for name in header if name in COLUMNS]
     number = records.number
-    while block := blocks.take():
-        cells = _plain(block, header, wanted)
+    for block, cells in _read(blocks, header, wanted):
         if cells is not None:
             count = len(cells[wanted[0]])
             yield _chunk(np.arange(number, number + count), cells, [])
@@ -64,6 +66,28 @@ def chunks(stream: BinaryIO, key: str) -> Iterator[Chunk]:
             yield _chunk(np.array(lines, dtype=np.int64), {name: coded(texts[name]) for name in wanted}, refused.copy())
             refused.clear()
         number = records.number
+
+
+def _read(
+    blocks: "_Blocks", header: list[str], wanted: list[str]
+) -> Iterator[tuple[bytes, dict[str, pa.DictionaryArray] | None]]:
+    """Each block, with its cells where it is plain. Blocks behind it are read at the same time, unless it follows an
+    odd one: they are often not alone, and what is read ahead of one is read again, as its last record may end there."""
+    coming: deque[tuple[bytes, Future[dict[str, pa.DictionaryArray] | None]]] = deque()
+    at_once = AT_ONCE
+    with ThreadPoolExecutor(AT_ONCE) as readers:
+        while True:
+            while len(coming) < at_once and (block := blocks.take()):
+                coming.append((block, readers.submit(_plain, block, header, wanted)))
+            if not coming:
+                return
+            block, plain = coming.popleft()
+            cells = plain.result()
+            at_once = 1 if cells is None else AT_ONCE
+            if cells is None:
+                blocks.put_back(block for block, _ in coming)
+                coming.clear()
+            yield block, cells
 
 
 def _chunk(lines: np.ndarray, cells: dict[str, pa.DictionaryArray], refused: list[Refusal]) -> Chunk:
@@ -86,6 +110,7 @@ class _Blocks:
     def __init__(self, stream: BinaryIO, key: str) -> None:
         self._stream, self._key = stream, key
         self._block, self._at, self._rest = b"", 0, stream.read(3).removeprefix(_BYTE_ORDER_MARK)
+        self._again: list[bytes] = []
 
     def take(self) -> bytes:
         """What is left of the current block, or the next one; empty at the end."""
@@ -93,6 +118,10 @@ class _Blocks:
             self._load()
         block, self._at = self._block[self._at :], len(self._block)
         return block
+
+    def put_back(self, blocks: Iterable[bytes]) -> None:
+        """Blocks that were taken last, in their order, to be taken again."""
+        self._again[:0] = blocks
 
     def readline(self) -> str:
         if self._at == len(self._block):
@@ -107,6 +136,9 @@ class _Blocks:
 
     def _load(self) -> None:
         self._at = 0
+        if self._again:
+            self._block = self._again.pop(0)
+            return
         while data := self._stream.read(BLOCK_BYTES):
             self._rest += data
             # The last byte may be half of a line end.

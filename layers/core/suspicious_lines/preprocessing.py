@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from suspicious_lines import arrow, datasets, store
-from suspicious_lines.ahead import ahead
+from suspicious_lines.ahead import each_ahead
 from suspicious_lines.encoder import CATEGORIES, ENCODED, MOST_COMBINATIONS, Encoder, TooManyCombinationsError
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError
 from suspicious_lines.features import feature_rows, joined, labelled_features_csv
@@ -73,9 +73,7 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
                 key, reason, "These columns should name kinds of work, not single lines."
             ) from error
         store.put(bucket, files.encoder, encoder.to_json(), "application/json")
-        train = _encoded(kept.spill.lines(in_train, ENCODED), encoder, LINES_PER_TRAIN_PART)
-        for number, (_, features) in enumerate(ahead(train)):
-            store.put(bucket, files.features(part_name("train", number)), features, "text/csv")
+        _write_train(kept.spill.lines(in_train, ENCODED), encoder, files, bucket)
         arrow.give_back()
         planted = _plant(kept.spill, in_train, settings.split_seed)
         size = part_size(int((~in_train).sum()), MOST_PARTS // 2, settings)
@@ -184,12 +182,17 @@ def _plant(spill: Spill, in_train: np.ndarray, seed: int) -> pa.Table:
     return copies
 
 
+def _write_train(lines: Iterable[pa.Table], encoder: Encoder, files: RunFiles, bucket: str) -> None:
+    for number, (_, features) in enumerate(_encoded(lines, encoder, LINES_PER_TRAIN_PART)):
+        store.put(bucket, files.features(part_name("train", number)), features, "text/csv")
+
+
 def _write_parts(
     kind: str, lines: Iterable[pa.Table], encoder: Encoder, files: RunFiles, bucket: str, size: int
 ) -> list[str]:
     """Writes the features and the lines of each part, in the same order, and returns the parts' names."""
     parts = []
-    for number, (part, features) in enumerate(ahead(_encoded(lines, encoder, size))):
+    for number, (part, features) in enumerate(_encoded(lines, encoder, size)):
         parts.append(part_name(kind, number))
         store.put(bucket, files.features(parts[-1]), features, "text/csv")
         datasets.write_part(part, bucket, files.lines(parts[-1]))
@@ -198,8 +201,11 @@ def _write_parts(
 
 def _encoded(lines: Iterable[pa.Table], encoder: Encoder, size: int) -> Iterator[tuple[pa.Table, bytes]]:
     """The lines in parts of `size`, with their features; several parts are encoded at once, because more are equal."""
-    for some in cut(lines, max(LINES_PER_ENCODING // size, 1) * size):
-        rows = feature_rows(encoder, some)
+
+    def encoded(some: pa.Table) -> tuple[pa.Table, pa.StringArray]:
+        return some, feature_rows(encoder, some)
+
+    for some, rows in each_ahead(encoded, cut(lines, max(LINES_PER_ENCODING // size, 1) * size)):
         for start in range(0, len(some), size):
             yield some.slice(start, size), joined(rows.slice(start, size))
 
