@@ -102,6 +102,9 @@ class Stage:
                     yield physical, found["LogicalResourceId"].removesuffix("Function")
 
     def _set_up(self) -> None:
+        scheduler = self.cloud.client("scheduler")  # a cell sees what it invokes itself, and nothing else
+        for schedule in scheduler.list_schedules()["Schedules"]:
+            scheduler.delete_schedule(Name=schedule["Name"], GroupName=schedule["GroupName"])
         for function, minutes in (("SweepUploads", SWEEP_MINUTES), ("DeleteOrphans", 0)):
             self._configure(function, SWEEP_MINUTES=str(minutes))
         self.dropped = Dropped(self, JUDGED)  # first of all, for they have to grow old
