@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,8 @@ class Workflow:
         self.cloud = cloud
         self.calls = installed()
         self.logical = logical_ids(cloud)  # now: a test may delete the stack
+        self._versions: dict[str, tuple[datetime, str]] = {}  # when, and for what, each execution was started
+        self._mails: dict[Path, email.message.EmailMessage] = {}
         self.bucket = cloud.outputs["DataBucketName"]
         self.machine = cloud.outputs["TrainStateMachineArn"]
         self.score_machine = cloud.outputs["ScoreStateMachineArn"]
@@ -67,15 +70,17 @@ class Workflow:
         return self.arns_of([version], seconds)[0]
 
     def arns_of(self, versions: list[str], seconds: float = 20) -> list[str]:
-        found: dict[str, str] = {}
+        found = self._versions
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for execution in self.executions():
                 if execution["executionArn"] not in found:
                     described = self.sfn.describe_execution(executionArn=execution["executionArn"])
                     detail = json.loads(described["input"])
-                    found[execution["executionArn"]] = detail.get("object", {}).get("version-id", "")
-            by_version = {version: arn for arn, version in found.items()}
+                    version = detail.get("object", {}).get("version-id", "")
+                    found[execution["executionArn"]] = (execution["startDate"], version)
+            newest_first = sorted(found.items(), key=lambda known: known[1][0], reverse=True)
+            by_version = {version: arn for arn, (_, version) in newest_first}  # of several executions the first
             if all(version in by_version for version in versions):
                 return [by_version[version] for version in versions]
             time.sleep(0.1)
@@ -188,11 +193,10 @@ class Workflow:
     def mails(self, run: Run, to: str) -> list[email.message.EmailMessage]:
         """The e-mails that speak of a run; waits a moment for the first."""
         for _ in range(50):
-            found = [
-                mail
-                for mail in map(_read_mail, sorted(self.cloud.outbox.glob("*.eml")))
-                if mail["To"] == f"{to}@example.com" and run.name in mail.get_content()
-            ]
+            for path in self.cloud.outbox.glob("*.eml"):
+                self._mails[path] = self._mails.get(path) or _read_mail(path)
+            mails = [mail for _, mail in sorted(self._mails.items())]
+            found = [mail for mail in mails if mail["To"] == f"{to}@example.com" and run.name in mail.get_content()]
             if found:
                 return found
             time.sleep(0.05)
@@ -246,7 +250,7 @@ def _read_mail(path) -> email.message.EmailMessage:
 def _running(tmp_path_factory) -> Iterator[Workflow]:
     """A cloud that enforces IAM and writes down its calls."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SFN_WAIT_SCALE", "0.1")
+        environment.setenv("SFN_WAIT_SCALE", "0.05")
         environment.setenv(FOLDER, str(tmp_path_factory.mktemp("calls")))
         home = tmp_path_factory.mktemp("cloud")
         with Cloud(home, port=0, engine_port=0, parameters=PARAMETERS, enforce=True) as cloud:

@@ -104,6 +104,8 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, no_model,
             changes["ResponseURL"] = f"{workflow.cloud.endpoint_url}/_ministack/cfn-response/example"
         if function == "read_verdicts":
             _drop_verdicts(workflow)
+        if function == "start_preprocessing":  # its job reads a version, as the job's role may
+            changes["upload"] = _upload(workflow, function)
         if function == "start_training":
             changes["feature_dim"] = dataset["feature_dim"]
         answer = score_all(dataset["parts"]) if function == "score_lines" else invoke(function, **changes)
@@ -145,6 +147,12 @@ def test_the_events_replay_the_workflow_function_by_function(workflow, no_model,
             assert answer["precision"] == 1
     assert workflow.live() == earlier.name
     assert "example" not in workflow.claims()
+
+
+def _upload(workflow, function: str) -> dict:
+    """The upload of the function's event, with the version that it has here."""
+    upload = json.loads((ROOT / "events" / f"{function}.json").read_text())["upload"]
+    return upload | {"version_id": workflow.s3.head_object(Bucket=workflow.bucket, Key=upload["key"])["VersionId"]}
 
 
 def _drop_verdicts(workflow) -> None:
