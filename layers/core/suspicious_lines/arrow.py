@@ -12,11 +12,6 @@ import pyarrow as pa
 pa.set_memory_pool(pa.system_memory_pool())
 
 
-def give_back() -> None:
-    """Gives freed memory back to the system, of which the C library keeps what lies between blocks still in use."""
-    pa.default_memory_pool().release_unused()
-
-
 def array(values: np.ndarray) -> pa.Array:
     """Numbers or truth values, shape [n], as an array of Arrow."""
     bits = np.packbits(values, bitorder="little") if values.dtype == bool else np.ascontiguousarray(values)

@@ -74,7 +74,6 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
             ) from error
         store.put(bucket, files.encoder, encoder.to_json(), "application/json")
         _write_train(kept.spill.lines(in_train, ENCODED), encoder, files, bucket)
-        arrow.give_back()
         planted = _plant(kept.spill, in_train, settings.split_seed)
         size = part_size(int((~in_train).sum()), MOST_PARTS // 2, settings)
         parts = _write_parts("validation", kept.spill.lines(~in_train), encoder, files, bucket, size)
@@ -160,7 +159,6 @@ def _read(upload: Upload, files: RunFiles, bucket: str, folder: Path, most_mb: i
     with rejected.open("rb") as body:
         store.put(bucket, files.rejected, body, "text/csv; charset=utf-8")
     spill.close()
-    arrow.give_back()
     return Kept(spill, counts, stream.hexdigest())
 
 

@@ -1,4 +1,4 @@
-"""Objects of the data bucket, by boto3: JSON, text and bytes. The Parquet ones are awswrangler's, in datasets.py."""
+"""Objects of the data bucket: JSON, text and bytes. The Parquet ones are awswrangler's, in datasets.py."""
 
 import json
 from collections.abc import Iterator
