@@ -56,8 +56,9 @@ class Folder:
 def ours(folder: Path) -> Callable[[], None]:
     """The function Preprocess, from the upload to the last part."""
     from suspicious_lines import preprocessing, store
-    from suspicious_lines.messages import PreprocessRequest, Upload
+    from suspicious_lines.messages import Upload
     from suspicious_lines.settings import PreprocessSettings
+    from suspicious_lines.train_messages import PreprocessRequest
 
     store.client = lambda service: Folder(folder)  # type: ignore[assignment]
     upload = Upload(bucket="bucket", key="lines.csv", etag="", size=0, version_id=None)

@@ -30,9 +30,10 @@ from local.cloud import LAPTOP_PARAMETERS, Cloud
 from local.sagemaker import forest, tables
 from suspicious_lines import store
 from suspicious_lines.layout import RunFiles
-from suspicious_lines.messages import EncodeRequest, ScoreRequest, Upload
+from suspicious_lines.messages import ScoreRequest, Upload
 from suspicious_lines.preprocessing import encode_lines
 from suspicious_lines.promotion import live_model
+from suspicious_lines.score_messages import EncodeRequest
 from suspicious_lines.scoring import score_part
 from suspicious_lines.settings import BucketSettings, EncodeSettings
 

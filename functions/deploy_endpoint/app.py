@@ -1,9 +1,9 @@
 """Deploys the trained forest to the run's serverless endpoint."""
 
 from suspicious_lines.hosting import deploy_endpoint
-from suspicious_lines.messages import DeployRequest, Endpoint
 from suspicious_lines.observability import entry_point
 from suspicious_lines.settings import HostingSettings
+from suspicious_lines.train_messages import DeployRequest, Endpoint
 
 settings = HostingSettings.from_environment()
 

@@ -2,9 +2,9 @@
 
 from suspicious_lines import store
 from suspicious_lines.layout import RunFiles
-from suspicious_lines.messages import Encoded, EncodeRequest
 from suspicious_lines.observability import count, entry_point, gauge
 from suspicious_lines.preprocessing import encode_lines
+from suspicious_lines.score_messages import Encoded, EncodeRequest
 from suspicious_lines.settings import EncodeSettings
 
 settings = EncodeSettings.from_environment()

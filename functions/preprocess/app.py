@@ -2,10 +2,11 @@
 
 from suspicious_lines import store
 from suspicious_lines.layout import RunFiles
-from suspicious_lines.messages import Dataset, PreprocessRequest
+from suspicious_lines.messages import Dataset
 from suspicious_lines.observability import count, entry_point
 from suspicious_lines.preprocessing import preprocess
 from suspicious_lines.settings import PreprocessSettings
+from suspicious_lines.train_messages import PreprocessRequest
 
 settings = PreprocessSettings.from_environment()
 

@@ -5,8 +5,8 @@ from suspicious_lines import hosting
 from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.hosting import delete_endpoint, deploy_endpoint, settle
 from suspicious_lines.layout import resource_name
-from suspicious_lines.messages import DeployRequest
 from suspicious_lines.settings import HostingSettings
+from suspicious_lines.train_messages import DeployRequest
 
 NAME = resource_name("suspicious-lines", "run")
 

@@ -9,9 +9,10 @@ from frames import BUCKET
 from suspicious_lines import failures, store
 from suspicious_lines.claims import claim, release
 from suspicious_lines.errors import InvalidUploadError
-from suspicious_lines.messages import FailureReport, ParkRequest, Upload
+from suspicious_lines.messages import FailureReport, Upload
 from suspicious_lines.parking import park_upload
 from suspicious_lines.receipts import Receipt
+from suspicious_lines.score_messages import ParkRequest
 from suspicious_lines.settings import FailureSettings, ParkSettings
 from test_failures import deleted, messages  # noqa: F401 (a fixture)
 from tests.corpus.keys import KEYS, Key

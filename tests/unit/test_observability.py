@@ -7,8 +7,8 @@ from botocore.parsers import ResponseParserError
 from pydantic import ValidationError
 
 from suspicious_lines.errors import AwsRefusedError, AwsUnavailableError, QuotaExceededError
-from suspicious_lines.messages import DeployRequest
 from suspicious_lines.observability import count, entry_point, logger
+from suspicious_lines.train_messages import DeployRequest
 
 
 def client_error(code, status=400):

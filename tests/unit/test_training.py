@@ -7,8 +7,8 @@ from botocore.stub import Stubber
 from suspicious_lines import training
 from suspicious_lines.errors import SettingsError
 from suspicious_lines.layout import resource_name
-from suspicious_lines.messages import Training, TrainingRequest
 from suspicious_lines.settings import TrainingSettings
+from suspicious_lines.train_messages import Training, TrainingRequest
 from suspicious_lines.training import image_uri, start_training, training_job
 
 REQUEST = TrainingRequest(

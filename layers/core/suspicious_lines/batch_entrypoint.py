@@ -37,8 +37,9 @@ def _work(run: str) -> None:
     from suspicious_lines import preprocessing, store
     from suspicious_lines.large_messages import Preprocessed, PreprocessingRequest
     from suspicious_lines.layout import RunFiles
-    from suspicious_lines.messages import EncodeRequest, PreprocessRequest
+    from suspicious_lines.score_messages import EncodeRequest
     from suspicious_lines.settings import PreprocessSettings
+    from suspicious_lines.train_messages import PreprocessRequest
 
     settings, files = PreprocessSettings.from_environment(), RunFiles(run)
     bucket = settings.data_bucket

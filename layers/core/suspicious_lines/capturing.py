@@ -4,7 +4,7 @@ import pandas as pd
 
 from suspicious_lines.checking import COLUMNS, FIELDS, LABEL_COLUMN, NUMBER_COLUMNS
 from suspicious_lines.judging import Judgement
-from suspicious_lines.messages import FlagRequest
+from suspicious_lines.score_messages import FlagRequest
 
 # The columns of the dataset's files, in this order: the table scored_lines in the Glue Data Catalog names the same.
 CAPTURED_COLUMNS = {

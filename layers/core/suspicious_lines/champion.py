@@ -6,11 +6,12 @@ from suspicious_lines.encoder import CATEGORIES, Encoder
 from suspicious_lines.features import features_csv
 from suspicious_lines.judging import judge_by
 from suspicious_lines.layout import RunFiles, champion_part
-from suspicious_lines.messages import Decision, ModelInUse
+from suspicious_lines.messages import Decision
 from suspicious_lines.model_messages import ChampionRequest, CompareRequest, Contest, LiveModel
 from suspicious_lines.model_settings import CompareSettings
 from suspicious_lines.promotion import find_live_model
 from suspicious_lines.rules import Rules
+from suspicious_lines.score_messages import ModelInUse
 from suspicious_lines.settings import BucketSettings
 from suspicious_lines.yardstick import Yardstick, read_scored, read_yardstick
 

@@ -2,10 +2,10 @@
 
 import functools
 import json
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 # States that wait or poll; all the others run a function.
 _NO_FUNCTION = ("WaitFor", "Describe", "Is", "How", "ScoreParts", "ScoreChampionParts")
@@ -18,6 +18,8 @@ class Cost(BaseModel):
     time of its calls. Left out: storage, requests and e-mail (below a cent a run), and the calls and transitions in the
     executions of a Distributed Map. `batch`: the processing and transform jobs of a large file. It and `training` are
     null where the price table does not know the instance type."""
+
+    model_config = ConfigDict(defer_build=True)
 
     currency: str
     region: str
@@ -32,7 +34,7 @@ class Cost(BaseModel):
 
 @functools.cache
 def _prices() -> dict[str, Any]:
-    return json.loads(files("suspicious_lines").joinpath("prices.json").read_text())
+    return json.loads(Path(__file__).with_name("prices.json").read_text())
 
 
 def estimate(

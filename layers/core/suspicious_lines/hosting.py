@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 from suspicious_lines.aws import client, error_code, error_message, found
 from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.layout import resource_name, run_tags
-from suspicious_lines.messages import DeployRequest, Endpoint
 from suspicious_lines.settings import HostingSettings
+from suspicious_lines.train_messages import DeployRequest, Endpoint
 from suspicious_lines.training import image_uri
 
 VARIANT = "forest"

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from suspicious_lines.messages import Dataset, Message, ModelInUse, Part, Run, Upload
+from suspicious_lines.messages import Dataset, Message, Part, Run, Upload
+from suspicious_lines.score_messages import ModelInUse
 
 
 class PreprocessingRequest(Message):

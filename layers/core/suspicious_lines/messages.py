@@ -78,11 +78,6 @@ class Claim(Message):
     limits: SizeLimits
 
 
-class PreprocessRequest(Message):
-    run: str = Run
-    upload: Upload
-
-
 class Dataset(Message):
     """The counts of a preprocessed upload; `lines_read` = `lines_rejected` + `lines_train` + `lines_validation`, where
     validation lines are those that are scored: for new invoices all of them. `lines_judged` are other runs' lines,
@@ -98,63 +93,6 @@ class Dataset(Message):
     lines_judged: int = 0
 
 
-class EncodeRequest(Message):
-    """`gone`: the endpoint that an earlier try found deleted, or empty."""
-
-    run: str = Run
-    upload: Upload
-    gone: str
-
-
-class ModelInUse(Message):
-    """The model that a run scores all its lines with, whatever is promoted meanwhile."""
-
-    run: str = Run
-    endpoint_name: str
-    max_concurrency: int
-    threshold: float
-
-
-class Encoded(Message):
-    dataset: Dataset
-    model: ModelInUse
-    model_age_days: float
-
-
-class ParkRequest(Message):
-    run: str = Run
-    upload: Upload
-    detail: dict[str, Any]
-
-
-class Parked(Message):
-    """`parked` is false where a model went live meanwhile, so that the upload can be scored after all."""
-
-    parked: bool
-
-
-class TrainingRequest(Message):
-    run: str = Run
-    feature_dim: int = Field(ge=1, le=10_000)
-    lines_judged: int = Field(ge=0)
-
-
-class Training(Message):
-    job_name: str
-    poll_seconds: int
-
-
-class DeployRequest(Message):
-    run: str = Run
-    job_name: str
-
-
-class Endpoint(Message):
-    endpoint_name: str
-    max_concurrency: int
-    poll_seconds: int
-
-
 class ScoreRequest(Message):
     run: str = Run
     part: str = Part
@@ -164,16 +102,6 @@ class ScoreRequest(Message):
 class Scored(Message):
     part: str
     lines: int
-
-
-class ThresholdRequest(Message):
-    """`started_at`: when the execution began; it decides which suppressions are in force, the same at every try."""
-
-    run: str = Run
-    upload: Upload
-    dataset: Dataset
-    endpoint_name: str
-    started_at: AwareDatetime
 
 
 # How the note of a threshold begins that is not the one of the training any more.
@@ -187,23 +115,6 @@ class ChosenThreshold(Message):
     value: float
     strategy: Strategy
     note: str | None
-
-
-class Results(Message):
-    threshold: ChosenThreshold
-    flagged: int
-    amount_at_stake: float
-
-
-class FlagRequest(Message):
-    """`started_at`: when the execution began; it dates what is captured and decides which suppressions are in force,
-    the same at every try."""
-
-    run: str = Run
-    upload: Upload
-    dataset: Dataset
-    model: ModelInUse
-    started_at: AwareDatetime
 
 
 class NotifyRequest(Message):

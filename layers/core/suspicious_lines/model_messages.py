@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from suspicious_lines.messages import Message, ModelInUse, Run, Upload
+from suspicious_lines.messages import Message, Run, Upload
+from suspicious_lines.score_messages import ModelInUse
 
 
 class ChampionRequest(Message):

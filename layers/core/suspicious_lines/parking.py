@@ -5,8 +5,9 @@ import hashlib
 from suspicious_lines import claims, store
 from suspicious_lines.aws import client
 from suspicious_lines.layout import LIVE_MODEL_KEY, PARKED_PREFIX
-from suspicious_lines.messages import Parked, ParkRequest, Upload
+from suspicious_lines.messages import Upload
 from suspicious_lines.notifications import Note, publish
+from suspicious_lines.score_messages import Parked, ParkRequest
 from suspicious_lines.settings import ParkSettings
 
 

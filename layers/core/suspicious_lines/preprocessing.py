@@ -22,13 +22,15 @@ from suspicious_lines.hashing import HashingStream
 from suspicious_lines.layout import JUDGED_PREFIX, RunFiles, invoices_kind, part_name
 from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import FIELDS, Counts, read_lines, require_enough
-from suspicious_lines.messages import Dataset, Encoded, EncodeRequest, ModelInUse, PreprocessRequest, Upload
+from suspicious_lines.messages import Dataset, Upload
 from suspicious_lines.planted import altered, picked
 from suspicious_lines.promotion import live_model
 from suspicious_lines.rules import Rules
+from suspicious_lines.score_messages import Encoded, EncodeRequest, ModelInUse
 from suspicious_lines.settings import EncodeSettings, PreprocessSettings
 from suspicious_lines.spilling import Spill, cut
 from suspicious_lines.spreadsheet import write_rows
+from suspicious_lines.train_messages import PreprocessRequest
 
 TRAIN_SHARE = 0.8
 LINES_PER_DRAW = 1 << 17

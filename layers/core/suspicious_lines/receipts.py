@@ -18,6 +18,8 @@ from suspicious_lines.settings import ReceiptSettings
 class Timings(BaseModel):
     """Seconds by state (all its visits together), and the transitions, from the execution's history."""
 
+    model_config = ConfigDict(defer_build=True)
+
     started_at: datetime
     seconds: float = Field(ge=0)
     states: dict[str, float]

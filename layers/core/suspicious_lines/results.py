@@ -14,17 +14,18 @@ from suspicious_lines.judging import Judgement, found_by, judge, judge_by
 from suspicious_lines.layout import RunFiles, captured_key
 from suspicious_lines.lines import COLUMNS, FIELDS
 from suspicious_lines.measuring import measure, try_held_out, try_planted
-from suspicious_lines.messages import FlagRequest, Results, ThresholdRequest
 from suspicious_lines.quality import Metrics
 from suspicious_lines.receipts import find_receipt, refuse_ended
 from suspicious_lines.report import report_html
 from suspicious_lines.report_data import report_data
 from suspicious_lines.rules import Rules
+from suspicious_lines.score_messages import FlagRequest
 from suspicious_lines.scoring import score_features, sender
 from suspicious_lines.settings import FlagSettings, ThresholdSettings
 from suspicious_lines.spreadsheet import to_csv
 from suspicious_lines.suppressing import Suppressions, suppress
 from suspicious_lines.thresholds import Goal
+from suspicious_lines.train_messages import Results, ThresholdRequest
 from suspicious_lines.yardstick import read_encoder, read_scored, read_yardstick
 
 # The columns of suspicious_lines.csv, in this order for ever: people build on them.

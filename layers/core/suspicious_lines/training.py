@@ -3,7 +3,7 @@
 import functools
 import json
 import re
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -12,8 +12,8 @@ from suspicious_lines.aws import client, error_code
 from suspicious_lines.errors import SettingsError
 from suspicious_lines.large_settings import StartPreprocessingSettings
 from suspicious_lines.layout import RunFiles, resource_name, run_tags
-from suspicious_lines.messages import Training, TrainingRequest
 from suspicious_lines.settings import TrainingSettings
+from suspicious_lines.train_messages import Training, TrainingRequest
 
 CSV_WITHOUT_LABEL = "text/csv;label_size=0"
 CSV_WITH_LABEL = "text/csv;label_size=1"
@@ -26,7 +26,7 @@ LOCAL_DISK = re.compile(r"ml\.[a-z]+\d[a-z]*d[a-z]*\.")
 
 @functools.cache
 def _images() -> dict[str, Any]:
-    return json.loads(files("suspicious_lines").joinpath("rcf_images.json").read_text())
+    return json.loads(Path(__file__).with_name("rcf_images.json").read_text())
 
 
 def image_uri(region: str) -> str:

@@ -1,0 +1,48 @@
+"""What the states of training hand to the functions and get back; models' are in model_messages.py."""
+
+from pydantic import AwareDatetime, Field
+
+from suspicious_lines.messages import ChosenThreshold, Dataset, Message, Run, Upload
+
+
+class PreprocessRequest(Message):
+    run: str = Run
+    upload: Upload
+
+
+class TrainingRequest(Message):
+    run: str = Run
+    feature_dim: int = Field(ge=1, le=10_000)
+    lines_judged: int = Field(ge=0)
+
+
+class Training(Message):
+    job_name: str
+    poll_seconds: int
+
+
+class DeployRequest(Message):
+    run: str = Run
+    job_name: str
+
+
+class Endpoint(Message):
+    endpoint_name: str
+    max_concurrency: int
+    poll_seconds: int
+
+
+class ThresholdRequest(Message):
+    """`started_at`: when the execution began; it decides which suppressions are in force, the same at every try."""
+
+    run: str = Run
+    upload: Upload
+    dataset: Dataset
+    endpoint_name: str
+    started_at: AwareDatetime
+
+
+class Results(Message):
+    threshold: ChosenThreshold
+    flagged: int
+    amount_at_stake: float
