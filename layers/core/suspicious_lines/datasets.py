@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 
 def write_part(table: pa.Table, bucket: str, key: str) -> None:
-    """One object; snappy, because the AWS-managed pandas layer reads nothing newer."""
+    """One object; snappy, because the AWS-managed pandas layer reads nothing newer.
+
+    Numbers are written as they are: dictionaries of them would take 8 MB to make a part a seventh smaller.
+    """
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="snappy")
+    texts = [column.name for column in table.schema if pa.types.is_dictionary(column.type)]
+    pq.write_table(table, sink, compression="snappy", use_dictionary=texts)
     store.put(bucket, key, sink.getvalue().to_pybytes(), "application/vnd.apache.parquet")
 
 
