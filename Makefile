@@ -8,6 +8,7 @@ UV := .venv-tools/bin/uv
 DEV := .venv/.synced
 SAM_ENV := .venv-sam/.synced
 CHECKOV_ENV := .venv-checkov/.synced
+DOCS_ENV := .venv-docs/.synced
 NODE := node_modules/.installed
 BIN := .venv/bin
 SAM := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
@@ -21,7 +22,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help demo up test bench fuzz faults invoke record-calls rollback erase lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
+.PHONY: help demo up test bench fuzz faults invoke record-calls rollback erase costs reference docs lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -36,7 +37,7 @@ test: $(DEV) ## Run the tests (ARGS="-k threshold" to choose)
 	@$(BIN)/python -m pytest $(ARGS)
 
 bench: $(DEV) $(UV) ## Measure what docs/performance.md shows, half an hour (ONLY=growth ARGS="--lines 10000000" for one)
-	@for name in $(or $(ONLY),preprocess cold_starts scoring demo forest growth load throttling); do \
+	@for name in $(or $(ONLY),preprocess cold_starts scoring demo forest growth bill load throttling); do \
 	  case $$name in forest) python="$(UV) run --quiet --frozen --with rrcf==0.4.4 --with setuptools==80.9.0 python -W ignore";; *) python=$(BIN)/python;; esac; \
 	  echo "benchmarks.$$name" >&2; \
 	  $$python -m benchmarks.$$name --write docs/performance.md $(ARGS); \
@@ -59,6 +60,17 @@ rollback: $(DEV) ## Go back to a former model: [RUN=its run] [REASON="words"]; C
 
 erase: $(DEV) ## Say what would be erased of FIRM="..." [MATTER="..."]; YES=1 erases it; CONFIG as above
 	@PYTHONPATH=layers/core $(BIN)/python scripts/erase.py --firm "$$FIRM" --matter "$$MATTER" $(if $(YES),--yes) $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
+
+costs: $(DEV) ## Estimate a month: FILES and LINES in each, PAST_FILES and PAST_LINES to train on (ARGS="--help" for more)
+	@PYTHONPATH=layers/core $(BIN)/python scripts/costs.py $(if $(FILES),--files $(FILES)) $(if $(LINES),--lines $(LINES)) $(if $(PAST_FILES),--past-files $(PAST_FILES)) $(if $(PAST_LINES),--past-lines $(PAST_LINES)) $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG)) $(ARGS)
+
+reference: $(DEV) ## Write the pages of docs/ that follow from the code: parameters, metrics, errors
+	@PYTHONPATH=layers/core $(BIN)/python scripts/reference.py
+
+# Not --quiet: it hides warnings from --strict as well.
+docs: $(DOCS_ENV) ## Make a site of docs/ in .local/site; a link that leads nowhere is an error
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+	@.venv-docs/bin/python scripts/check_site.py .local/site
 
 lint: $(DEV) check-requirements check-machines check-template check-security ## Check style, types, template and state machines
 	$(BIN)/ruff check $(wildcard $(SOURCES) benchmarks)
@@ -102,7 +114,7 @@ check-machines: ## Check statemachine/ with asl-validator, where npm is installe
 	fi
 
 clean: ## Remove everything that make has made
-	rm -rf .venv .venv-sam .venv-checkov .venv-tools .aws-sam .local node_modules .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-tools .aws-sam .local node_modules .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(UV):
@@ -120,6 +132,11 @@ $(SAM_ENV): pyproject.toml uv.lock | $(UV)
 # So does checkov.
 $(CHECKOV_ENV): pyproject.toml uv.lock | $(UV)
 	@UV_PYTHON="$$(sh scripts/find_python.sh)" UV_PROJECT_ENVIRONMENT=.venv-checkov $(UV) sync --quiet --frozen --only-group checkov
+	@touch $@
+
+# Only `make docs` needs these: `make test` does without.
+$(DOCS_ENV): pyproject.toml uv.lock | $(UV)
+	@UV_PYTHON="$$(sh scripts/find_python.sh)" UV_PROJECT_ENVIRONMENT=.venv-docs $(UV) sync --quiet --frozen --only-group docs
 	@touch $@
 
 $(NODE): package.json package-lock.json

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,14 @@ from benchmarks.processes import Peaks
 from benchmarks.tables import write
 from local.cloud import LAPTOP_PARAMETERS, STACK, Cloud
 from local.follow import find_execution
+from suspicious_lines.costs import prices
 
 LINES = (10_000, 100_000, 1_000_000)
 KEY = "incoming/lines.csv"
 DUPLICATES = 20
 POLL_SECONDS = 0.5
-# The seed's endpoint, which nobody switches off: ml.t2.medium, us-east-1, 2026-11-23; a month has 730 hours.
-ALWAYS_ON = 0.056 * 730
-LAMBDA_REQUEST = 0.20 / 1e6
-PRICES = json.loads(files("suspicious_lines").joinpath("prices.json").read_text())
+# The seed's endpoint, which nobody switches off; a month has 730 hours.
+ALWAYS_ON = prices()["hosting_hour"]["ml.t2.medium"] * 730
 # Not Lambda functions: which word in the command line each process has.
 OTHERS = {"(processing job)": "batch_entrypoint", "(engine)": "local.sagemaker", "(embedded AWS)": "local.emulator"}
 
@@ -114,7 +112,7 @@ def _measured(cloud: Cloud, described: dict, reports: list[Report], peaks: Peaks
     estimated = receipt["estimated_cost"]
     cost = {
         "Lambda": sum(_price(report) for report in reports),
-        "Step Functions": transitions * PRICES["step_functions_transition"],
+        "Step Functions": transitions * prices()["step_functions_transition"],
         "SageMaker": sum(estimated[name] or 0 for name in ("training", "batch", "inference")),
     }
     memory: dict[str, float] = {}
@@ -128,7 +126,9 @@ def _measured(cloud: Cloud, described: dict, reports: list[Report], peaks: Peaks
 
 
 def _price(report: Report) -> float:
-    return report.milliseconds / 1000 * report.memory_mb / 1024 * PRICES["lambda_gb_second"] + LAMBDA_REQUEST
+    return (
+        report.milliseconds / 1000 * report.memory_mb / 1024 * prices()["lambda_gb_second"] + prices()["lambda_request"]
+    )
 
 
 def _functions(cloud: Cloud) -> dict[str, str]:

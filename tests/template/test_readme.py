@@ -1,11 +1,14 @@
-"""The README and SECURITY.md speak of commands, files, names and tests that exist."""
+"""README, SECURITY.md and the pages of docs/ speak of commands, files, names and tests that exist."""
 
 import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted((ROOT / "docs").rglob("*.md"))}
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
 
@@ -28,8 +31,24 @@ def test_every_function_and_file_named_exists():
     assert missing == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_name_commands_and_files_that_exist(page):
+    makefile = (ROOT / "Makefile").read_text()
+    commands = re.findall(r"(?:^|`)make ([a-z-]+)", PAGES[page], re.MULTILINE)
+    assert set(commands) <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    paths = re.findall(
+        r"`((?:docs|functions|layers|local|scripts|stacks|statemachine|events|tests)/[\w./-]*)`", PAGES[page]
+    )
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    scripts = re.findall(r"python -m ((?:benchmarks|local)[\w.]*)", PAGES[page])
+    assert [name for name in scripts if not list(ROOT.glob(name.replace(".", "/") + "*"))] == []
+
+
 def test_names_are_those_of_the_template_and_the_machines():
-    named = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", README))
+    text = (
+        README + PAGES["docs/deploy.md"] + PAGES["docs/flags.md"] + PAGES["docs/promotion.md"] + PAGES["docs/costs.md"]
+    )
+    named = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", text)) - {"SageMakerVariantInvocationsPerInstance"}
     assert {"ThresholdStrategy", "ReviewBudget", "ModelsKept", "ReviewersEmail"} <= named
     files = [ROOT / "template.yaml", *ROOT.glob("stacks/*.yaml"), *ROOT.glob("statemachine/*.asl.json")]
     known = set(re.findall(r"^\s*\"?(\w+)\"?:", "\n".join(file.read_text() for file in files), re.MULTILINE))

@@ -51,11 +51,12 @@ def watched(template: Template, machine: str) -> set[str]:
     }
 
 
-def counted(root: Path) -> set[str]:
-    """Names that the functions write by suspicious_lines.observability."""
+def counted(root: Path, folders: set[Path] | None = None) -> set[str]:
+    """Names that the functions write by suspicious_lines.observability; `folders`: of some functions only."""
     calls = (
         node
         for path in root.glob("functions/*/app.py")
+        if folders is None or path.parent in folders
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"count", "gauge"}
     )
@@ -203,3 +204,12 @@ def test_the_stated_cost_is_that_of_the_metrics_read(template: Template, root: P
 
     assert f"reads: {read} and one for each endpoint" in (root / "template.yaml").read_text()
     assert f"that they read: {read}," in (root / "docs" / "runbook.md").read_text()
+    assert f"here read {read} and one for each endpoint" in (root / "docs" / "costs.md").read_text()
+    assert f"ALARM_METRICS = {read} " in (root / "scripts" / "estimating.py").read_text()
+
+
+def test_the_metrics_of_a_run_are_those_that_its_functions_write(root: Path) -> None:
+    machines = "".join((root / "statemachine" / f"{name}.asl.json").read_text() for name in ("train", "score"))
+    named = {path for path in root.glob("functions/*") if path.name.title().replace("_", "") + "Function" in machines}
+    written = counted(root, named)
+    assert f"RUN_METRICS = {len(written)} " in (root / "scripts" / "estimating.py").read_text(), written

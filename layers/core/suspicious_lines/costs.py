@@ -33,7 +33,8 @@ class Cost(BaseModel):
 
 
 @functools.cache
-def _prices() -> dict[str, Any]:
+def prices() -> dict[str, Any]:
+    """US dollars: for one of what each name ends in, `training_hour` and `hosting_hour` by instance type."""
     return json.loads(Path(__file__).with_name("prices.json").read_text())
 
 
@@ -47,20 +48,20 @@ def estimate(
     batch_instance_type: str,
 ) -> Cost:
     """`states`: seconds by state; `training_seconds` and `batch_seconds`: billable, of SageMaker's jobs."""
-    prices = _prices()
+    known = prices()
     in_functions = sum(seconds for name, seconds in states.items() if not name.startswith(_NO_FUNCTION))
     training = _job(training_seconds, instance_type)
     batch = _job(batch_seconds, batch_instance_type)
     parts = {
-        "functions": in_functions * _LAMBDA_GB * prices["lambda_gb_second"],
-        "state_machine": transitions * prices["step_functions_transition"],
+        "functions": in_functions * _LAMBDA_GB * known["lambda_gb_second"],
+        "state_machine": transitions * known["step_functions_transition"],
         "inference": sum(states.get(name, 0.0) for name in _SCORING)
-        * endpoint_memory_mb / 1024 * prices["serverless_inference_gb_second"],
+        * endpoint_memory_mb / 1024 * known["serverless_inference_gb_second"],
     }  # fmt: skip
     return Cost(
-        currency=prices["currency"],
-        region=prices["region"],
-        as_of=prices["as_of"],
+        currency=known["currency"],
+        region=known["region"],
+        as_of=known["as_of"],
         training=None if training is None else round(training, 6),
         batch=None if batch is None else round(batch, 6),
         total=round(sum(parts.values()) + (training or 0) + (batch or 0), 6),
@@ -72,5 +73,5 @@ def _job(seconds: float, instance_type: str) -> float | None:
     """SageMaker bills training, processing and transform jobs alike, by the instance's time."""
     if not seconds:
         return 0.0
-    hourly = _prices()["training_hour"].get(instance_type)
+    hourly = prices()["training_hour"].get(instance_type)
     return None if hourly is None else seconds / 3600 * hourly
