@@ -61,8 +61,9 @@ rollback: $(DEV) ## Go back to a former model: [RUN=its run] [REASON="words"]; C
 erase: $(DEV) ## Say what would be erased of FIRM="..." [MATTER="..."]; YES=1 erases it; CONFIG as above
 	@PYTHONPATH=layers/core $(BIN)/python scripts/erase.py --firm "$$FIRM" --matter "$$MATTER" $(if $(YES),--yes) $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
 
+# LINES only from the command line: to a shell it is the height of the terminal.
 costs: $(DEV) ## Estimate a month: FILES and LINES in each, PAST_FILES and PAST_LINES to train on (ARGS="--help" for more)
-	@PYTHONPATH=layers/core $(BIN)/python scripts/costs.py $(if $(FILES),--files $(FILES)) $(if $(LINES),--lines $(LINES)) $(if $(PAST_FILES),--past-files $(PAST_FILES)) $(if $(PAST_LINES),--past-lines $(PAST_LINES)) $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG)) $(ARGS)
+	@PYTHONPATH=layers/core $(BIN)/python scripts/costs.py $(if $(FILES),--files $(FILES)) $(if $(filter command,$(origin LINES)),--lines $(LINES)) $(if $(PAST_FILES),--past-files $(PAST_FILES)) $(if $(PAST_LINES),--past-lines $(PAST_LINES)) $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG)) $(ARGS)
 
 reference: $(DEV) ## Write the pages of docs/ that follow from the code: parameters, metrics, errors
 	@PYTHONPATH=layers/core $(BIN)/python scripts/reference.py

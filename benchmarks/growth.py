@@ -126,9 +126,8 @@ def _measured(cloud: Cloud, described: dict, reports: list[Report], peaks: Peaks
 
 
 def _price(report: Report) -> float:
-    return (
-        report.milliseconds / 1000 * report.memory_mb / 1024 * prices()["lambda_gb_second"] + prices()["lambda_request"]
-    )
+    gigabyte_seconds = report.milliseconds / 1000 * report.memory_mb / 1024
+    return gigabyte_seconds * prices()["lambda_gb_second"] + prices()["lambda_request"]
 
 
 def _functions(cloud: Cloud) -> dict[str, str]:

@@ -36,18 +36,15 @@ def test_the_pages_name_commands_and_files_that_exist(page):
     makefile = (ROOT / "Makefile").read_text()
     commands = re.findall(r"(?:^|`)make ([a-z-]+)", PAGES[page], re.MULTILINE)
     assert set(commands) <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    paths = re.findall(
-        r"`((?:docs|functions|layers|local|scripts|stacks|statemachine|events|tests)/[\w./-]*)`", PAGES[page]
-    )
+    folders = "docs|functions|layers|local|scripts|stacks|statemachine|events|tests"
+    paths = re.findall(rf"`((?:{folders})/[\w./-]*)`", PAGES[page])
     assert [path for path in paths if not (ROOT / path).exists()] == []
     scripts = re.findall(r"python -m ((?:benchmarks|local)[\w.]*)", PAGES[page])
     assert [name for name in scripts if not list(ROOT.glob(name.replace(".", "/") + "*"))] == []
 
 
 def test_names_are_those_of_the_template_and_the_machines():
-    text = (
-        README + PAGES["docs/deploy.md"] + PAGES["docs/flags.md"] + PAGES["docs/promotion.md"] + PAGES["docs/costs.md"]
-    )
+    text = README + "".join(PAGES[f"docs/{name}.md"] for name in ("deploy", "flags", "promotion", "verdicts", "costs"))
     named = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", text)) - {"SageMakerVariantInvocationsPerInstance"}
     assert {"ThresholdStrategy", "ReviewBudget", "ModelsKept", "ReviewersEmail"} <= named
     files = [ROOT / "template.yaml", *ROOT.glob("stacks/*.yaml"), *ROOT.glob("statemachine/*.asl.json")]

@@ -34,8 +34,5 @@ def test_make_costs_puts_the_receipts_of_real_runs_beside_the_estimate(workflow,
 
 def read_receipts(workflow) -> list[dict]:
     pages = workflow.s3.get_paginator("list_objects_v2").paginate(Bucket=workflow.bucket, Prefix="runs/")
-    keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
-    bodies = (
-        workflow.s3.get_object(Bucket=workflow.bucket, Key=key)["Body"].read() for key in keys if "receipt" in key
-    )
-    return [json.loads(body) for body in bodies]
+    keys = [each["Key"] for page in pages for each in page.get("Contents", []) if each["Key"].endswith("/receipt.json")]
+    return [json.loads(workflow.s3.get_object(Bucket=workflow.bucket, Key=key)["Body"].read()) for key in keys]
