@@ -16,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from deployed import add_stack_options, find_stack
-from estimating import MODES, SCORE, TRAIN, Measured, Numbers, break_even, month, read_measured
+from estimating import MODES, MOST_LINES, TRAIN, Measured, Numbers, break_even, month, read_measured
 
 from suspicious_lines.costs import prices
 
@@ -109,10 +109,10 @@ def _beside(numbers: Numbers, measured: Measured, options: argparse.Namespace) -
         if receipt["status"] == "SUCCEEDED":
             grouped[receipt["input"]["key"].partition("/")[0] + "/"].append(receipt)
     for prefix, found in sorted(grouped.items()):
-        lines = _mean(receipt["counts"].get("lines_read", 0) for receipt in found)
+        lines = _mean((receipt["counts"] or {}).get("lines_read", 0) for receipt in found)
         costs = (_mean(receipt["estimated_cost"][part] or 0 for receipt in found) for part in PARTS)
         yield _row(prefix, [len(found), f"{lines:,.0f}", *(f"{cost:,.6f}" for cost in costs)])
-        if prefix in (TRAIN, SCORE):
+        if 0 < lines <= MOST_LINES.get(prefix, 0):
             yield _row("  estimate", ["", "", *(f"{cost:,.6f}" for cost in _of_one(numbers, measured, prefix, lines))])
     yield ""
     yield (
@@ -124,7 +124,7 @@ def _beside(numbers: Numbers, measured: Measured, options: argparse.Namespace) -
 def _of_one(numbers: Numbers, measured: Measured, prefix: str, lines: float) -> Iterator[float]:
     """The estimate's parts for one run."""
     past = prefix == TRAIN
-    sizes = {"past_lines" if past else "lines": max(1, round(lines))}
+    sizes = {"past_lines" if past else "lines": round(lines)}
     bill = month(replace(numbers, files=int(not past), past_files=int(past), **sizes), measured)["serverless"]
     return (bill[part] for part in PARTS.values())
 

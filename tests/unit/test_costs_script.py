@@ -155,6 +155,7 @@ def test_receipts_stand_beside_the_estimate(costs, estimating, numbers, cloud, m
         receipt("old", "invoices/c.csv", 9_000_000, now - timedelta(days=31)),
         receipt("failed", "incoming/d.csv", 0, now, status="FAILED"),
         receipt("verdicts", "verdicts/e.csv", 0, now),
+        receipt("jobs", "incoming/f.csv", 9_000_000, now),  # too many for the estimate
     ]
     for each in receipts:
         cloud.s3.put_object(Bucket=BUCKET, Key=f"runs/{each['run']}/receipt.json", Body=json.dumps(each).encode())
@@ -174,8 +175,9 @@ def test_receipts_stand_beside_the_estimate(costs, estimating, numbers, cloud, m
     of_one = estimating.month(replace(numbers, files=1, past_files=0), estimating.read_measured(DOCUMENT))["serverless"]
     assert shown["estimate"] == [f"{of_one[part]:,.6f}" for part in costs.PARTS.values()]
     assert shown["verdicts/"][0] == "1"
-    assert "incoming/" not in shown
-    assert "All 4 receipts, of failed runs too: 0.0800 dollars." in text
+    assert shown["incoming/"][:2] == ["1", "9,000,000"]
+    assert text.count("  estimate") == 1
+    assert "All 5 receipts, of failed runs too: 0.1000 dollars." in text
 
 
 def test_without_a_stack_the_estimate_is_shown_all_the_same(costs, monkeypatch, capsys):
