@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.preprocess import make_file
 from benchmarks.processes import Peaks
 from benchmarks.tables import write
-from local.cloud import LAPTOP_PARAMETERS, STACK, Cloud
+from local.cloud import LAPTOP_PARAMETERS, Cloud
 from local.follow import find_execution
 from suspicious_lines.costs import prices
 
@@ -132,8 +132,7 @@ def _price(report: Report) -> float:
 
 def _functions(cloud: Cloud) -> dict[str, str]:
     """The functions' names as the template has them, by those that the stack gave them."""
-    resources = cloud.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
-    functions = [each for each in resources if each["ResourceType"] == "AWS::Lambda::Function"]
+    functions = [each for each in cloud.resources() if each["ResourceType"] == "AWS::Lambda::Function"]
     return {each["PhysicalResourceId"]: each["LogicalResourceId"].removesuffix("Function") for each in functions}
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -107,6 +107,16 @@ class Cloud:
         url = self.engine_url if name.startswith("sagemaker") else self.endpoint_url
         return self._session.client(name, endpoint_url=url)
 
+    def resources(self) -> Iterator[dict[str, Any]]:
+        """What CloudFormation knows of each resource of the stack and of the stacks nested in it."""
+        cloudformation, stacks = self.client("cloudformation"), [STACK]
+        while stacks:
+            for resource in cloudformation.describe_stack_resources(StackName=stacks.pop())["StackResources"]:
+                if resource["ResourceType"] == "AWS::CloudFormation::Stack":
+                    stacks.append(resource["PhysicalResourceId"])
+                else:
+                    yield resource
+
     def close(self) -> None:
         """Stop both processes and all that they started."""
         for process in self._processes:
@@ -178,15 +188,11 @@ class Cloud:
         own = self._endpoints()
         del own["PYTHONUNBUFFERED"]
         functions = {}
-        lambdas, cloudformation = self.client("lambda"), self.client("cloudformation")
-        stacks = [STACK]
-        while stacks:
-            for resource in cloudformation.describe_stack_resources(StackName=stacks.pop())["StackResources"]:
-                if resource["ResourceType"] == "AWS::CloudFormation::Stack":
-                    stacks.append(resource["PhysicalResourceId"])
-                elif resource["ResourceType"] == "AWS::Lambda::Function":
-                    config = lambdas.get_function_configuration(FunctionName=resource["PhysicalResourceId"])
-                    functions[resource["LogicalResourceId"]] = config.get("Environment", {}).get("Variables", {}) | own
+        lambdas = self.client("lambda")
+        for resource in self.resources():
+            if resource["ResourceType"] == "AWS::Lambda::Function":
+                config = lambdas.get_function_configuration(FunctionName=resource["PhysicalResourceId"])
+                functions[resource["LogicalResourceId"]] = config.get("Environment", {}).get("Variables", {}) | own
         (self._home / "env.json").write_text(json.dumps(functions, indent=2) + "\n")
 
 

@@ -92,14 +92,8 @@ class Stage:
 
     def _resources(self) -> Iterator[tuple[str, str]]:
         """Physical and logical name of everything in the stack and in those nested in it."""
-        cloudformation, stacks = self.cloud.client("cloudformation"), [STACK]
-        while stacks:
-            for found in cloudformation.describe_stack_resources(StackName=stacks.pop())["StackResources"]:
-                physical = found["PhysicalResourceId"]
-                if found["ResourceType"] == "AWS::CloudFormation::Stack":
-                    stacks.append(physical)
-                else:
-                    yield physical, found["LogicalResourceId"].removesuffix("Function")
+        for found in self.cloud.resources():
+            yield found["PhysicalResourceId"], found["LogicalResourceId"].removesuffix("Function")
 
     def _set_up(self) -> None:
         scheduler = self.cloud.client("scheduler")  # a cell sees what it invokes itself, and nothing else

@@ -27,7 +27,10 @@ def children(root: Path) -> dict[str, tuple[Path, Template, dict[str, Any]]]:
 
 
 def flatten(root: Path) -> Template:
-    """The parameters of a nested stack are replaced by what it is given, its outputs by what they are."""
+    """The parameters of a nested stack are replaced by what it is given, its outputs by what they are.
+
+    Its Globals are those of the first stack that has any; test_stack.py holds that all have the same.
+    """
     template = yaml_parse((root / "template.yaml").read_text())
     root_resources = dict(template["Resources"])
     outputs: dict[str, Any] = {}
@@ -45,11 +48,28 @@ def flatten(root: Path) -> Template:
         template["Resources"] |= resources
         conditions = replaced(child.get("Conditions", {}), given)
         template["Conditions"] |= conditions
+        if "Globals" in child:
+            template.setdefault("Globals", replaced(child["Globals"], given))
         outputs |= {
             f"{name}.Outputs.{key}": replaced(output["Value"], given)
             for key, output in child.get("Outputs", {}).items()
         }
-    return replaced(template, outputs)
+    flat = replaced(template, outputs)
+    return flat | {"Globals": chosen(flat["Globals"])}
+
+
+def chosen(node: Any, conditions: frozenset[str] = frozenset()) -> Any:
+    """`node` without the conditions that are decided by one around them."""
+    if isinstance(node, list):
+        return [chosen(child, conditions) for child in node]
+    if not isinstance(node, dict):
+        return node
+    if "Fn::If" in node:
+        name, yes, no = node["Fn::If"]
+        if name in conditions:
+            return chosen(yes, conditions)
+        return {"Fn::If": [name, chosen(yes, conditions | {name}), chosen(no, conditions)]}
+    return {key: chosen(child, conditions) for key, child in node.items()}
 
 
 def replaced(node: Any, given: dict[str, Any]) -> Any:
@@ -62,8 +82,10 @@ def replaced(node: Any, given: dict[str, Any]) -> Any:
         return copy.deepcopy(given[node["Ref"]])
     if set(node) == {"Fn::GetAtt"} and (name := ".".join(node["Fn::GetAtt"])) in given:
         return copy.deepcopy(given[name])
-    if set(node) == {"Fn::Sub"} and isinstance(node["Fn::Sub"], str):
-        return {"Fn::Sub": _SUB_REFERENCE.sub(lambda match: _inline(match, given), node["Fn::Sub"])}
+    if set(node) == {"Fn::Sub"}:
+        text, *own = [node["Fn::Sub"]] if isinstance(node["Fn::Sub"], str) else node["Fn::Sub"]
+        text = _SUB_REFERENCE.sub(lambda match: _inline(match, given), text)
+        return {"Fn::Sub": [text, *replaced(own, given)] if own else text}
     return {key: replaced(value, given) for key, value in node.items()}
 
 

@@ -1,18 +1,23 @@
 """What bounds the bill: time limits on training, a budget and concurrency where they are asked for."""
 
 import json
+from pathlib import Path
 from typing import Any
+
+from flatten import children
 
 Template = dict[str, Any]
 
 
-def test_the_budget_is_made_only_where_it_is_wanted_and_tells_the_operators(template: Template) -> None:
-    (budget,) = [r for r in template["Resources"].values() if r["Type"] == "AWS::Budgets::Budget"]
+def test_the_budget_is_made_only_where_it_is_wanted_and_tells_the_operators(template: Template, root: Path) -> None:
+    ((name, budget),) = [i for i in template["Resources"].items() if i[1]["Type"] == "AWS::Budgets::Budget"]
     assert template["Parameters"]["MonthlyBudgetDollars"]["Default"] == 0
-    zero = {"Fn::Not": [{"Fn::Equals": [{"Ref": "MonthlyBudgetDollars"}, 0]}]}
+    zero = {"Fn::Not": [{"Fn::Equals": [{"Ref": "MonthlyBudgetDollars"}, "0"]}]}
     assert template["Conditions"][budget["Condition"]] == zero
-    # Budgets tries the topic when it is created.
-    assert budget["DependsOn"] == "OperatorsTopicPolicy"
+    # Budgets tries the topic when it is created: the topic's stack is complete, with its policy, by then.
+    (given,) = [given for _, child, given in children(root).values() if name in child["Resources"]]
+    assert given["OperatorsTopic"] == {"Fn::GetAtt": ["People", "Outputs.OperatorsTopic"]}
+    assert {"OperatorsTopic", "OperatorsTopicPolicy"} <= set(children(root)["People"][1]["Resources"])
     assert budget["Properties"]["Budget"]["BudgetLimit"]["Amount"] == {"Ref": "MonthlyBudgetDollars"}
     for told in budget["Properties"]["NotificationsWithSubscribers"]:
         assert told["Subscribers"] == [{"SubscriptionType": "SNS", "Address": {"Ref": "OperatorsTopic"}}]

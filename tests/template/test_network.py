@@ -11,6 +11,7 @@ from flatten import APPLICATION
 from samtranslator.yaml_helper import yaml_parse
 
 Template = dict[str, Any]
+VPC = "arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:vpc/${Vpc}"
 # Service as boto3 names it -> the endpoint's service name after com.amazonaws.<region>.
 ENDPOINTS = {
     "s3": "s3",
@@ -114,7 +115,7 @@ def test_there_is_no_way_to_the_internet(network: Template) -> None:
     kinds = {r["Type"] for r in network["Resources"].values()}
     assert kinds == {
         "AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::RouteTable", "AWS::EC2::SubnetRouteTableAssociation",
-        "AWS::EC2::SecurityGroup", "AWS::EC2::SecurityGroupIngress", "AWS::EC2::VPCEndpoint", "AWS::IAM::Policy",
+        "AWS::EC2::SecurityGroup", "AWS::EC2::SecurityGroupIngress", "AWS::EC2::VPCEndpoint",
     }, "no gateway, no NAT, no route of ours"  # fmt: skip
     for name, subnet in of_type(network, "AWS::EC2::Subnet").items():
         assert not subnet.get("MapPublicIpOnLaunch"), name
@@ -199,9 +200,10 @@ def test_functions_make_no_network_interfaces_themselves(translated: Template, i
         assert list(statement["Condition"]["ArnLike"]) == ["lambda:SourceFunctionArn"]
 
 
-def test_sagemaker_makes_network_interfaces_in_the_network_only(network: Template) -> None:
-    (policy,) = of_type(network, "AWS::IAM::Policy").values()
-    assert policy["Roles"] == [{"Ref": "SageMakerRole"}]
-    for statement in policy["PolicyDocument"]["Statement"]:
-        looks = all(action.startswith("ec2:Describe") for action in statement["Action"])
-        assert looks or statement["Condition"]["ArnEquals"]["ec2:Vpc"]["Fn::Sub"].endswith(":vpc/${Vpc}")
+def test_sagemaker_makes_network_interfaces_in_the_network_only(template: Template) -> None:
+    for role in ("SageMakerRole", "BatchRole"):
+        (policy,) = [p for p in of_type(template, "AWS::IAM::Policy").values() if p["Roles"] == [{"Ref": role}]]
+        for statement in policy["PolicyDocument"]["Statement"]:
+            looks = all(action.startswith("ec2:Describe") for action in statement["Action"])
+            vpc = {"Fn::If": ["HasNetwork", {"Fn::Sub": VPC}, ""]}
+            assert looks or statement["Condition"] == {"ArnEquals": {"ec2:Vpc": vpc}}

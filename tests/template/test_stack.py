@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from cfnlint.api import lint
-from flatten import children, replaced
+from flatten import APPLICATION, children, chosen, replaced
 from samtranslator.yaml_helper import yaml_parse
 
 from suspicious_lines.claims import KEEP_SECONDS
@@ -19,6 +19,9 @@ from suspicious_lines.upkeep_messages import UpkeepRequest
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = [ROOT / "template.yaml", *sorted(ROOT.glob("stacks/*.yaml"))]
+# The nested stacks that there always are. All others are options.
+CORE = {"People", "Runs", "Forest", "Large", "Results", "Score", "Models", "Train", "Review", "Monitor", "Upkeep"}
+CORE |= {"Catalog", "Watching"}
 Resources = dict[str, dict[str, Any]]
 
 
@@ -35,35 +38,63 @@ def test_cfn_lint_accepts_the_template(path: Path) -> None:
     assert [str(match) for match in matches] == []
 
 
-def test_nested_stacks_are_short_and_given_all_that_they_use(root: Path) -> None:
-    shared = yaml_parse((root / "template.yaml").read_text()).get("Globals")
+def test_templates_are_short(root: Path) -> None:
+    lines = {path: len(path.read_text().splitlines()) for path in TEMPLATES}
+
+    assert lines.pop(root / "template.yaml") < 700
+    assert [path.name for path, count in lines.items() if count >= 400] == []
+
+
+def test_nested_stacks_are_given_all_that_they_use(root: Path, template: dict[str, Any]) -> None:
+    shared = template["Globals"]
+    outputs = {
+        f"{name}.Outputs.{key}": replaced(output["Value"], given)
+        for name, (_, child, given) in children(root).items()
+        for key, output in child.get("Outputs", {}).items()
+    }
     nested = children(root)
     assert {path for path, _, _ in nested.values()} == set(root.glob("stacks/*.yaml"))
     for path, child, given in nested.values():
         text = path.read_text()
-        assert len(text.splitlines()) <= 400, path.name
         assert set(child["Parameters"]) == set(given), f"{path.name}: parameters declared and given"
         unused = [name for name in child["Parameters"] if not re.search(rf"(!Ref |\$\{{){name}\b", text)]
         assert unused == [], path.name
         assert "AWS::StackName" not in text, f"{path.name}: things are named after the root stack"
-        own = chosen(replaced(child.get("Globals", shared), given))
+        own = chosen(replaced(replaced(child.get("Globals", shared), given), outputs))
         if path.name == "upkeep.yaml":  # in no network
             own["Function"]["VpcConfig"] = shared["Function"]["VpcConfig"]
-        assert own == shared, f"{path.name}: Globals are those of template.yaml"
+        assert own == shared, f"{path.name}: all have the same Globals"
 
 
-def chosen(node: Any, conditions: frozenset[str] = frozenset()) -> Any:
-    """`node` without the conditions that are decided by one around them."""
-    if isinstance(node, list):
-        return [chosen(child, conditions) for child in node]
-    if not isinstance(node, dict):
-        return node
-    if "Fn::If" in node:
-        name, yes, no = node["Fn::If"]
-        if name in conditions:
-            return chosen(yes, conditions)
-        return {"Fn::If": [name, chosen(yes, conditions | {name}), chosen(no, conditions)]}
-    return {key: chosen(child, conditions) for key, child in node.items()}
+def test_nested_stacks_tell_all_their_functions(root: Path) -> None:
+    for path, child, _ in children(root).values():
+        functions = [name for name, r in child["Resources"].items() if r["Type"] == "AWS::Serverless::Function"]
+        if functions:
+            listed = {"Fn::Join": [",", [{"Ref": name} for name in functions]]}
+            assert child["Outputs"]["Functions"]["Value"] == listed, path.name
+
+
+def test_the_default_parameters_create_nothing_optional(root: Path, template: dict[str, Any]) -> None:
+    written = yaml_parse((root / "template.yaml").read_text())["Resources"]
+    always = {name for name, r in written.items() if r["Type"] == APPLICATION and "Condition" not in r}
+    assert always == CORE, "an optional stack has a condition"
+    defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
+    on = {name for name, condition in template["Conditions"].items() if holds(condition, defaults)}
+    # By default only that uploads and scored lines expire, which is a property and no resource.
+    assert on == {"ExpiresUploads", "ExpiresScoredLines"}
+    conditional = {r["Condition"] for r in template["Resources"].values() if "Condition" in r}
+    assert conditional
+    assert not conditional & on
+
+
+def holds(condition: Any, parameters: dict[str, str]) -> bool:
+    """Whether a condition of a template is true."""
+    ((function, arguments),) = condition.items()
+    if function == "Fn::Equals":
+        one, other = (str(parameters[a["Ref"]] if isinstance(a, dict) else a) for a in arguments)
+        return one == other
+    answers = [holds(argument, parameters) for argument in arguments]
+    return {"Fn::Not": not answers[0], "Fn::And": all(answers), "Fn::Or": any(answers)}[function]
 
 
 def test_sam_translates_the_template(translated: dict[str, Any]) -> None:

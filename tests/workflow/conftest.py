@@ -15,7 +15,7 @@ import pytest
 from recorded import Record, logical_ids, recorded
 
 from local.activities import generate
-from local.cloud import STACK, Cloud
+from local.cloud import Cloud
 from local.emulator.calls import FOLDER, installed
 
 PARAMETERS = {
@@ -129,12 +129,6 @@ class Workflow:
         events = [event for page in pages for event in page["events"]]
         return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
 
-    def function(self, name: str) -> str:
-        """The physical name of one of template.yaml's functions."""
-        return self.cloud.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId=name)[
-            "StackResourceDetail"
-        ]["PhysicalResourceId"]
-
     def keys(self, run: Run) -> set[str]:
         prefix = f"runs/{run.name}/"
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
@@ -204,14 +198,8 @@ class Workflow:
 
     def physical_id(self, logical_id: str) -> str:
         """Of a resource of the stack or of one nested in it."""
-        cloudformation, stacks = self.cloud.client("cloudformation"), [STACK]
-        while stacks:
-            for resource in cloudformation.describe_stack_resources(StackName=stacks.pop())["StackResources"]:
-                if resource["LogicalResourceId"] == logical_id:
-                    return resource["PhysicalResourceId"]
-                if resource["ResourceType"] == "AWS::CloudFormation::Stack":
-                    stacks.append(resource["PhysicalResourceId"])
-        raise AssertionError(f"the stack has no {logical_id}")
+        ids = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in self.cloud.resources()}
+        return ids[logical_id]
 
     def invoke(self, function: str, event: dict) -> dict:
         """A function's answer; `function` is its logical id."""

@@ -72,16 +72,12 @@ def together(records: list[Record]) -> Record:
 
 def logical_ids(cloud: Cloud) -> dict[str, str]:
     """Name in the cloud -> name in the template, of everything in the stack and its nested stacks."""
-    cloudformation = cloud.client("cloudformation")
-    found, stacks = {}, [STACK]
-    while stacks:
-        for resource in cloudformation.describe_stack_resources(StackName=stacks.pop())["StackResources"]:
-            physical = resource["PhysicalResourceId"]
-            if resource["ResourceType"] == "AWS::CloudFormation::Stack":
-                stacks.append(physical)
-            elif resource["ResourceType"] != "AWS::IAM::Policy" and physical != STACK:  # as its workgroup is called
-                found[re.split(r"[:/]", physical)[-1]] = resource["LogicalResourceId"]
-    return found
+    return {
+        re.split(r"[:/]", resource["PhysicalResourceId"])[-1]: resource["LogicalResourceId"]
+        for resource in cloud.resources()
+        # Its workgroup is called as the stack is.
+        if resource["ResourceType"] != "AWS::IAM::Policy" and resource["PhysicalResourceId"] != STACK
+    }
 
 
 def missing(fresh: Record, record: Record) -> list[str]:

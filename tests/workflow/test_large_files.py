@@ -20,7 +20,7 @@ OWN = {"distributed": "ScorePartsDistributed", "batch": "StartTransform"}
 def way(workflow):
     """Sends every file one of the ways, by what ClaimUpload is told of sizes; the deployed values come back."""
     lambdas = workflow.cloud.client("lambda")
-    name = workflow.function("ClaimUploadFunction")
+    name = workflow.physical_id("ClaimUploadFunction")
     deployed = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
 
     def send(way: str) -> None:
