@@ -5,6 +5,7 @@ The embedded AWS listens on 127.0.0.1 only, which a container cannot reach: on L
 Docker's bridge for as long as the function runs, elsewhere Docker Desktop's host.docker.internal reaches them.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -53,13 +55,38 @@ def open_bridge(ports: set[int]) -> list[str]:
     return ["--add-host", f"{HOST}:{gateway}"]
 
 
-def write_local_template(variables: dict[str, dict[str, str]]) -> Path:
-    """A copy of the built template that declares the variables: SAM drops those that the template does not know."""
-    template = yaml.safe_load((BUILD / "template.yaml").read_text())
-    for function, values in variables.items():
-        properties = template["Resources"][function]["Properties"]
-        properties.setdefault("Environment", {}).setdefault("Variables", {}).update(values)
-    path = BUILD / "local.yaml"
+def find_function(folder: Path, name: str) -> dict[str, Any]:
+    """The properties of a function of the stack built in a folder, or of one nested in it, with those of its Globals.
+
+    Raises:
+        LookupError: there is no such function.
+    """
+    template = yaml.safe_load((folder / "template.yaml").read_text())
+    if name in template["Resources"]:
+        shared, own = template["Globals"]["Function"], template["Resources"][name]["Properties"]
+        # SAM appends a function's own layers to the shared ones.
+        layers = [*shared["Layers"], *own.get("Layers", [])]
+        return {**shared, **own, "Layers": layers, "CodeUri": str((folder / own["CodeUri"]).resolve())}
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Application":
+            with contextlib.suppress(LookupError):
+                return find_function((folder / resource["Properties"]["Location"]).parent, name)
+    raise LookupError(f"{folder} has no {name}")
+
+
+def write_local_template(build: Path, name: str, variables: dict[str, str]) -> Path:
+    """A template of one built function, its layers and the variables: SAM drops those that a template does not declare,
+    and does not find the layers that a nested stack is given."""
+    resources = yaml.safe_load((build / "template.yaml").read_text())["Resources"]
+    layers = {layer: r for layer, r in resources.items() if r["Type"] == "AWS::Serverless::LayerVersion"}
+    found = find_function(build, name)
+    used = ("Runtime", "Handler", "Architectures", "MemorySize", "Timeout", "Layers", "CodeUri")
+    properties = {key: found[key] for key in used} | {"Environment": {"Variables": variables}}
+    template = {
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Resources": {**layers, name: {"Type": "AWS::Serverless::Function", "Properties": properties}},
+    }
+    path = build / "local.yaml"
     path.write_text(yaml.safe_dump(template, sort_keys=False))
     return path
 
@@ -68,12 +95,10 @@ def main(function: str, event: str, options: list[str]) -> int:
     settings = (ROOT / ".local" / "env.json").read_text()
     bridge = open_bridge({int(port) for port in LOCAL_ADDRESS.findall(settings)})
     settings = LOCAL_ADDRESS.sub(rf"{HOST}:\1", settings)
-    template = write_local_template(json.loads(settings))
-    variables = BUILD / "env.json"
-    variables.write_text(settings)
     logical_id = "".join(word.capitalize() for word in function.split("_")) + "Function"
+    template = write_local_template(BUILD, logical_id, json.loads(settings)[logical_id])
     sam = [str(ROOT / ".venv-sam/bin/sam"), "local", "invoke", logical_id]
-    sam += ["--template", str(template), "--env-vars", str(variables), "--event", event]
+    sam += ["--template", str(template), "--event", event]
     environment = os.environ | {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"}
     run = subprocess.run([*sam, *bridge, *options], env=environment, stdout=subprocess.PIPE, text=True, check=False)
     print(run.stdout, end="")
