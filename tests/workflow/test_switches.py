@@ -1,9 +1,10 @@
 """What is off by default, all of it switched on: the stack deploys, and training runs with what it is given."""
 
+import json
 import time
 
 from local.activities import generate
-from local.cloud import Cloud
+from local.cloud import STACK, Cloud
 
 PARAMETERS = {
     "PollSeconds": "1",
@@ -35,6 +36,10 @@ def test_a_stack_with_everything_switched_on_trains_in_its_own_network(tmp_path,
         groups = ec2.describe_security_groups(GroupIds=job["VpcConfig"]["SecurityGroupIds"])["SecurityGroups"]
         assert [group["VpcId"] for group in groups] == [vpc]
         assert job["EnableNetworkIsolation"] is True
+        dashboard = cloud.client("cloudwatch").get_dashboard(DashboardName=STACK)["DashboardBody"]
+        shown = json.dumps([widget["properties"]["metrics"] for widget in json.loads(dashboard)["widgets"]])
+        made = [r["PhysicalResourceId"] for r in cloud.resources() if r["ResourceType"] == "AWS::Lambda::Function"]
+        assert [name for name in made if name not in shown] == []
         key = cloud.outputs["DataKeyArn"]
         assert (job["OutputDataConfig"]["KmsKeyId"], job["ResourceConfig"]["VolumeKmsKeyId"]) == (key, key)
 
