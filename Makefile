@@ -33,8 +33,9 @@ demo: $(DEV) ## Run the whole workflow on this machine: no AWS account, no Docke
 up: $(DEV) ## Keep the embedded AWS running on 127.0.0.1 until Ctrl-C
 	@$(BIN)/python -m local up
 
+# All of them in two processes, as tests/conftest.py shares them out; those that are chosen in one.
 test: $(DEV) ## Run the tests (ARGS="-k threshold" to choose)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup --no-loadscope-reorder)
 
 bench: $(DEV) $(UV) ## Measure what docs/performance.md shows, half an hour (ONLY=growth ARGS="--lines 10000000" for one)
 	@for name in $(or $(ONLY),preprocess cold_starts scoring demo forest growth bill load throttling); do \

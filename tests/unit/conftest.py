@@ -12,7 +12,6 @@ from moto import mock_aws
 from pytest_socket import disable_socket
 
 from frames import BUCKET, ROOT
-from suspicious_lines import aws
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -79,23 +78,27 @@ def _closed_environment(monkeypatch):
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture(scope="session")
+def clients():
+    """Made once: botocore reads megabytes for each. Moto answers those made before it starts, too."""
+    session = boto3.Session()
+    return SimpleNamespace(**{name: session.client(name) for name in ("s3", "dynamodb", "sqs", "sns", "sagemaker")})
+
+
 @pytest.fixture
-def cloud(monkeypatch):
+def cloud(monkeypatch, clients):
     """moto's S3, DynamoDB, SNS and SageMaker, with what the template creates."""
     monkeypatch.setenv("MOTO_ACCOUNT_ID", "000000000000")
-    aws.client.cache_clear()
+    s3, dynamodb, sqs, sns = clients.s3, clients.dynamodb, clients.sqs, clients.sns
     with mock_aws():
-        s3 = boto3.client("s3")
         s3.create_bucket(Bucket=BUCKET)
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        dynamodb = boto3.client("dynamodb")
         dynamodb.create_table(
             TableName="claims",
             AttributeDefinitions=[{"AttributeName": "upload", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "upload", "KeyType": "HASH"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        sqs, sns = boto3.client("sqs"), boto3.client("sns")
         queues = {}
         for topic in ("reviewers", "operators"):
             monkeypatch.setenv(f"{topic.upper()}_TOPIC_ARN", sns.create_topic(Name=topic)["TopicArn"])
@@ -104,8 +107,7 @@ def cloud(monkeypatch):
                 "QueueArn"
             ]
             sns.subscribe(TopicArn=f"arn:aws:sns:us-east-1:000000000000:{topic}", Protocol="sqs", Endpoint=arn)
-        yield SimpleNamespace(s3=s3, dynamodb=dynamodb, sqs=sqs, queues=queues, sagemaker=boto3.client("sagemaker"))
-    aws.client.cache_clear()
+        yield SimpleNamespace(s3=s3, dynamodb=dynamodb, sqs=sqs, queues=queues, sagemaker=clients.sagemaker)
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ def test_names_are_told_as_they_are_and_not_as_a_spreadsheet_needs_them(notify, 
 
 def test_links_name_the_region(cloud, monkeypatch):
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    aws.client.cache_clear()
+    monkeypatch.setattr(store, "client", aws.client.__wrapped__)  # the process's own was made for another
     link = store.link(BUCKET, "runs/run/results/report.html", 60)
     assert link.startswith(f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/runs/run/results/report.html?")
 
