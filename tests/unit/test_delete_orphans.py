@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, datetime
 
-import boto3
 import pytest
 
 from frames import BUCKET, ROOT
@@ -155,7 +154,7 @@ def test_files_of_old_runs_are_deleted_but_for_those_of_kept_models_and_of_what_
     running.add("running")
     assert clear() == {"hosted": [], "runs": ["ancient", "older-than-that"]}
     assert runs_left(cloud) == {"former", "live", "running"}
-    versions = boto3.client("s3").list_object_versions(Bucket=BUCKET, Prefix="runs/ancient/")
+    versions = cloud.s3.list_object_versions(Bucket=BUCKET, Prefix="runs/ancient/")
     assert len(versions["Versions"]) == 3, "they can be got back for RetentionDays"
     (mail,) = mails(cloud)
     assert mail["Subject"] == "Deleted: files of 2 runs"

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 
-import boto3
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -189,7 +188,7 @@ def broken_off(s3, erase, erasing, writes: int) -> bool:
 
 
 def test_broken_off_anywhere_a_second_run_ends_where_one_would_have(cloud, erase, erasing):
-    s3, ends = boto3.client("s3"), []
+    s3, ends = cloud.s3, []
     for writes in itertools.count():
         for entry in s3.list_object_versions(Bucket=BUCKET).get("Versions", []):
             s3.delete_object(Bucket=BUCKET, Key=entry["Key"], VersionId=entry["VersionId"])
@@ -209,7 +208,7 @@ def test_broken_off_anywhere_a_second_run_ends_where_one_would_have(cloud, erase
 
 
 def test_what_another_writes_meanwhile_is_not_lost(cloud, erase, erasing):
-    s3 = boto3.client("s3")
+    s3 = cloud.s3
     filled(s3)
     steps = planned(erase, erasing, s3)
     key = "runs/a/results/scored_lines.parquet"

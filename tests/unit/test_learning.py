@@ -60,12 +60,12 @@ def put_live(threshold=4.0, trained=4.0, history=()):
     st.randoms(),
 )
 def test_the_latest_verdict_counts_whatever_the_order_of_the_files(given_, random):
-    rows = pd.concat(
-        [
-            judged([verdict], line=[line], review_run=f"review-{number:03d}", judged_at=f"2026-11-2{day}")
-            for number, (verdict, line, day) in enumerate(given_)
-        ],
-        ignore_index=True,
+    verdicts, numbers, days = zip(*given_, strict=True)
+    rows = judged(
+        verdicts,
+        line=numbers,
+        review_run=[f"review-{number:03d}" for number in range(len(given_))],
+        judged_at=[f"2026-11-2{day}" for day in days],
     )
     found = latest(rows)
     shuffled = latest(rows.sample(frac=1, random_state=random.randint(0, 1000)))

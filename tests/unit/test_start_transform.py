@@ -1,7 +1,6 @@
 import json
 from pathlib import Path
 
-import boto3
 import pytest
 from botocore.stub import Stubber
 
@@ -18,9 +17,8 @@ EVENT = json.loads((ROOT / "events" / "start_transform.json").read_text())
 
 @pytest.fixture
 def sagemaker(cloud, monkeypatch):
-    client = boto3.client("sagemaker")
-    monkeypatch.setattr(batch_transform, "client", lambda service: client)
-    with Stubber(client) as stubber:
+    monkeypatch.setattr(batch_transform, "client", lambda service: cloud.sagemaker)
+    with Stubber(cloud.sagemaker) as stubber:
         yield stubber
 
 

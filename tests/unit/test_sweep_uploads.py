@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-import boto3
 import pytest
 
 from frames import BUCKET, ROOT
@@ -248,7 +247,7 @@ def test_the_end_is_handed_over_as_the_rule_hands_it(monkeypatch):
 
 def test_keys_come_out_of_the_listing_as_they_are(cloud):
     for key in KEYS:
-        boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"x")
+        cloud.s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
     found = [
         upload.key
         for prefix in ("incoming/", "invoices/", "verdicts/")

@@ -1,6 +1,5 @@
 import json
 
-import boto3
 import pytest
 from botocore.stub import Stubber
 
@@ -17,10 +16,9 @@ REQUEST = TrainingRequest(
 
 
 @pytest.fixture
-def sagemaker(monkeypatch):
-    client = boto3.client("sagemaker")
-    monkeypatch.setattr(training, "client", lambda service: client)
-    with Stubber(client) as stubber:
+def sagemaker(monkeypatch, clients):
+    monkeypatch.setattr(training, "client", lambda service: clients.sagemaker)
+    with Stubber(clients.sagemaker) as stubber:
         yield stubber
 
 
