@@ -35,7 +35,7 @@ up: $(DEV) ## Keep the embedded AWS running on 127.0.0.1 until Ctrl-C
 
 # All of them in two processes, as tests/conftest.py shares them out; those that are chosen in one.
 test: $(DEV) ## Run the tests (ARGS="-k threshold" to choose)
-	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup --no-loadscope-reorder)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 2)
 
 bench: $(DEV) $(UV) ## Measure what docs/performance.md shows, half an hour (ONLY=growth ARGS="--lines 10000000" for one)
 	@for name in $(or $(ONLY),preprocess cold_starts scoring demo forest growth bill load throttling); do \
