@@ -17,6 +17,8 @@ CONFIG ?= dev
 export UV_NO_PROGRESS = 1
 # A name may hold what make or the shell would read otherwise.
 export FIRM MATTER
+# Where it is set, every process of the tests and the demo would compile anew what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # uv brings its own list of certificate authorities; a company's proxy is only in the system's.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
