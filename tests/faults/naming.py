@@ -28,8 +28,7 @@ def normalised(made: dict[str, Any], run: str, logical: dict[str, str]) -> Call:
         for actual in sorted(known, key=len, reverse=True):
             text = text.replace(actual, known[actual])
         text = re.sub(r"^arn:aws:[a-z0-9]+:[a-z0-9-]*:\d*:", "", text)
-        text = re.sub(r"(?<=dt=)\d{4}-\d\d-\d\d", "<day>", text)
-        text = re.sub(r"(?<=ground-truth/)\d{4}/\d\d/\d\d/\d\d", "<hour>", text)
+        text = undated(text)
         text = re.sub(r"(?<=part-)\d{5}", "<n>", text)
         text = re.sub(r"(?<=parked/)[0-9a-f]{64}", "<upload>", text)
         text = re.sub(r"(?<=^told/)(.*-)[0-9a-f]{16}(?=\.json$)", r"\1<text>", text)
@@ -39,6 +38,12 @@ def normalised(made: dict[str, Any], run: str, logical: dict[str, str]) -> Call:
         text = re.sub(rf"^{STACK}-\w+-[0-9a-f]{{12}}$", "<other>", text)
         names[name] = "<version>" if name == "VersionId" else text
     return Call(logical.get(made["caller"], made["caller"]), made["service"], made["operation"], names)
+
+
+def undated(key: str) -> str:
+    """A key as it is called on any day and in any hour: a run may go on beyond midnight."""
+    key = re.sub(r"(?<=dt=)\d{4}-\d\d-\d\d", "<day>", key)
+    return re.sub(r"(?<=ground-truth/)\d{4}/\d\d/\d\d/\d\d", "<hour>", key)
 
 
 def placeholders(run: str) -> dict[str, str]:

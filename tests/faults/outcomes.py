@@ -17,6 +17,7 @@ from suspicious_lines import errors
 from suspicious_lines.layout import LIVE_MODEL_KEY, resource_name
 from tests.faults import upkeep
 from tests.faults.cells import Call, Cell
+from tests.faults.naming import undated
 from tests.faults.stage import WATCHED_DAY, Run, Stage
 from tests.faults.upkeep import Upkeep
 from tests.faults.workflows import WORKFLOWS, Workflow, execute, live_facts
@@ -268,13 +269,13 @@ def _left_over(stage: Stage, before: dict[str, set[str]]) -> list[str]:
 
 def _results(stage: Stage, run: str) -> dict[str, str]:
     """Digests of everything that a run wrote but for its receipt, SageMaker's model and what is noted and answered
-    of jobs, by key, with the run's name and the moments in it left out."""
+    of jobs, by key, with the run's name, the hour and the moments in it left out."""
     keys = stage.keys(f"runs/{run}/") + stage.keys(f"monitoring/dt={WATCHED_DAY}/")
     keys += [key for prefix in ("scored/", "judged/", "ground-truth/") for key in stage.keys(prefix) if run in key]
     left_out = tuple(f"runs/{run}/{name}" for name in ("model/", "receipt.json", "preprocessing/", "transform"))
     return {
-        key.replace(run, "<run>"): _digest(stage, key, run) for key in keys if not key.startswith(left_out)
-    }  # fmt: skip
+        undated(key.replace(run, "<run>")): _digest(stage, key, run) for key in keys if not key.startswith(left_out)
+    }
 
 
 def _digest(stage: Stage, key: str, run: str) -> str:

@@ -18,6 +18,7 @@ from suspicious_lines.receipts import Receipt
 WRITES = ("Put", "Create", "Delete", "Publish", "Start", "Stop", "Update")
 # What differs from run to run and has to: times, what they cost, and the version of the file.
 TIMES = ("timings", "estimated_cost", "execution_arn")
+DAY = r"\d{4}/\d\d/\d\d/\d\d|\d{4}-\d\d-\d\d"  # in keys: with the hour, or without
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,9 +120,10 @@ def of_another_run(call) -> bool:
 
 
 def death_at(call, run: str) -> Order:
-    """At the same write of any run; the digest of the model that its key may name is another in each."""
-    key = re.sub(r"/[0-9a-f]{8}/", "/[0-9a-f]{8}/", re.escape(call["names"].get("Key", "")))
-    where = {"Key": key.replace(re.escape(run), "[^/]+")}
+    """At the same write of any run; the model's digest and the day that its key may name are others in each."""
+    key = re.escape(re.sub(DAY, "<day>", call["names"].get("Key", "").replace(run, "<run>")))
+    key = re.sub(r"/[0-9a-f]{8}/", "/[0-9a-f]{8}/", key)
+    where = {"Key": key.replace("<run>", "[^/]+").replace("<day>", f"({DAY})")}
     return Order("crash", call["caller"], call["service"], call["operation"], where if key else {})
 
 
@@ -133,7 +135,7 @@ def left_by(workflow, run) -> dict[str, str]:
     left = {}
     for key in keys:
         body = workflow.s3.get_object(Bucket=workflow.bucket, Key=key)["Body"].read()
-        key = re.sub(r"\d{4}/\d\d/\d\d/\d\d|\d{4}-\d\d-\d\d", "<day>", struck(key, names))
+        key = re.sub(DAY, "<day>", struck(key, names))
         left[key] = struck(content(key, body), names)
     left["models/current.json"] = live_without_times(workflow, names)
     return left
