@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -21,8 +22,12 @@ def main() -> int:
         return 2
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     s3 = boto3.client("s3", region_name=region, config=Config(max_pool_connections=50, s3={"addressing_style": "path"}))
+    # Never AWS's own bus: told only where an endpoint is named that events go to.
+    told = os.environ.get("AWS_ENDPOINT_URL_EVENTS") or os.environ.get("AWS_ENDPOINT_URL")
+    make: Any = boto3.client
+    events = make("events", region_name=region) if told else None
     try:
-        server = serve(port, s3, region)
+        server = serve(port, s3, region, events)
     except OSError as error:
         print(f"Cannot listen on 127.0.0.1:{port}: {error.strerror}. Is another engine running?", file=sys.stderr)
         return 1

@@ -5,11 +5,13 @@ from email.message import Message
 from typing import TYPE_CHECKING, Any
 
 from local.sagemaker import shapes
+from local.sagemaker.bus import Bus, Events
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import ApiError
 from local.sagemaker.faults import Faults
 from local.sagemaker.models import EndpointConfigs, Models
 from local.sagemaker.processing import ProcessingJobs
+from local.sagemaker.registry import ModelRegistry
 from local.sagemaker.runtime import Response, Runtime
 from local.sagemaker.store import Store
 from local.sagemaker.tags import Tags
@@ -26,9 +28,9 @@ Operation = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Engine:
-    """SageMaker's state in memory, artifacts in the S3 that `s3` reaches."""
+    """SageMaker's state in memory, artifacts in the S3 that `s3` reaches; `events`: where what happens is told."""
 
-    def __init__(self, s3: "S3Client", region: str) -> None:
+    def __init__(self, s3: "S3Client", region: str, events: Events | None = None) -> None:
         self._faults = Faults()
         self._store = Store(s3)
         training = TrainingJobs(self._store, self._faults, region, ACCOUNT)
@@ -37,6 +39,7 @@ class Engine:
         endpoints = Endpoints(configs, models, self._store, self._faults, region, ACCOUNT)
         transform = TransformJobs(models, self._store, self._faults, region, ACCOUNT)
         processing = ProcessingJobs(self._store, self._faults, region, ACCOUNT)
+        registry = ModelRegistry(Bus(events), region, ACCOUNT)
         self._runtime = Runtime(endpoints, self._store, region, ACCOUNT)
         self._tags = Tags()
         self._operations: dict[str, Operation] = {
@@ -65,6 +68,15 @@ class Engine:
             "UpdateEndpoint": endpoints.update,
             "DeleteEndpoint": endpoints.delete,
             "ListEndpoints": endpoints.list_page,
+            "CreateModelPackageGroup": registry.create_group,
+            "DescribeModelPackageGroup": registry.describe_group,
+            "DeleteModelPackageGroup": registry.delete_group,
+            "ListModelPackageGroups": registry.list_groups,
+            "CreateModelPackage": registry.create,
+            "DescribeModelPackage": registry.describe,
+            "UpdateModelPackage": registry.update,
+            "DeleteModelPackage": registry.delete,
+            "ListModelPackages": registry.list_page,
             "AddTags": self._tags.add,
             "ListTags": self._tags.list_page,
             "DeleteTags": self._tags.delete,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from local.sagemaker import authority
+from local.sagemaker.bus import Events
 from local.sagemaker.engine import INVOKE, Engine, Operation
 from local.sagemaker.errors import ApiError
 from local.sagemaker.runtime import Response
@@ -44,11 +45,11 @@ class EngineServer:
         self._thread.join()
 
 
-def serve(port: int, s3: "S3Client", region: str) -> EngineServer:
+def serve(port: int, s3: "S3Client", region: str, events: Events | None = None) -> EngineServer:
     """Start an engine on 127.0.0.1; port 0 takes any free one. OSError when the port is in use."""
 
     class Handler(_Handler):
-        engine = Engine(s3, region)
+        engine = Engine(s3, region, events)
 
     return EngineServer(_Server((HOST, port), Handler))
 
