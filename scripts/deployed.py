@@ -55,7 +55,12 @@ def _embedded(home: Path) -> Stack | None:
         return None
     os.environ.pop("AWS_PROFILE", None)  # a profile of the user's own has no part in this
     session = boto3.Session("test", "test", region_name="us-east-1")
-    client = functools.partial(session.client, endpoint_url=url)
+
+    def client(service: str) -> Any:
+        create: Any = session.client
+        own = described["engine_url"] if service.startswith("sagemaker") else url
+        return create(service, endpoint_url=own)
+
     return Stack("on the embedded AWS", described["outputs"], client)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from botocore.exceptions import BotoCoreError, ClientError
 from deployed import Stack, add_stack_options, find_stack
+from erase_packages import Change, package_changes
 from erasing import (
     Cut,
     Lines,
@@ -307,14 +308,23 @@ def main() -> int:
         if options.yes:
             refuse_while_running(stack)
         plan = Planner(bucket, target).run()
-        tell(plan)
-        return _erase(bucket, target, plan) if options.yes else 0
+        sagemaker, changes = stack.client("sagemaker"), []
+        if group := stack.outputs.get("ModelPackageGroupName"):
+            changes = list(package_changes(sagemaker, group, {version for _, version in plan.cuts}, target))
+        tell(plan, changes)
+        if not options.yes:
+            return 0
+        for change in changes:  # first: once an upload is gone, nothing tells whose packages it was
+            sagemaker.update_model_package(**change.request)
+        return _erase(bucket, target, plan)
     except (BotoCoreError, ClientError, RuntimeError, SettingsError, ValueError) as error:
         print(f"erase: {error}", file=sys.stderr)
         return 1
 
 
-def tell(plan: Plan) -> None:
+def tell(plan: Plan, changes: list[Change]) -> None:
+    for change in changes:
+        print(f"  {change.request['ModelPackageArn']}: {change.what}")
     for step in plan.steps:
         version = step.version
         done = "delete" if not step.cut else f"rewrite as {step.to}" if step.to else "rewrite"

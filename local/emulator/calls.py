@@ -27,7 +27,8 @@ _sleep = time.sleep
 _NAMES = (
     "Bucket", "Key", "Prefix", "VersionId", "TableName", "TopicArn", "QueueUrl", "FunctionName", "TrainingJobName",
     "ModelName", "EndpointName", "EndpointConfigName", "RoleArn", "ExecutionRoleArn", "ResourceArn", "executionArn",
-    "stateMachineArn", "StackName", "ProcessingJobName", "TransformJobName",
+    "stateMachineArn", "StackName", "ProcessingJobName", "TransformJobName", "ModelPackageGroupName",
+    "ModelPackageName", "ModelPackageArn",
 )  # fmt: skip
 # The same of what lies deeper in a request: where SageMaker reads and writes, and in what it runs.
 _DEEPER_NAMES = ("S3Uri", "S3OutputPath", "ModelDataUrl", "TrainingImage", "Image", "ImageUri")

@@ -48,6 +48,12 @@ SAGEMAKER = {
     "DescribeEndpoint": {"endpoint": "EndpointName"},
     "DeleteEndpoint": {"endpoint": "EndpointName"},
     "InvokeEndpoint": {"endpoint": "EndpointName"},
+    # Of the versions of a group, those that are listed and the one that is made included.
+    "CreateModelPackage": {"model-package": "ModelPackageGroupName"},
+    "ListModelPackages": {"model-package": "ModelPackageGroupName"},
+    "DescribeModelPackage": {"model-package": "ModelPackageName"},
+    "UpdateModelPackage": {"model-package": "ModelPackageArn"},
+    "DeleteModelPackage": {"model-package": "ModelPackageName"},
 }
 _TAGGED = {"CreateTrainingJob": "training-job", "CreateModel": "model", "CreateEndpointConfig": "endpoint-config"}
 _TAGGED |= {"CreateEndpoint": "endpoint", "CreateProcessingJob": "processing-job"}
@@ -114,13 +120,10 @@ def _sagemaker(operation: str, names: dict[str, str]) -> Iterator[Need]:
     if operation == "ListTags":
         yield Need("sagemaker:ListTags", names["ResourceArn"])
         return
-    if operation.startswith("List"):
+    if operation.startswith("List") and operation not in SAGEMAKER:
         yield Need(f"sagemaker:{operation}", "*")
         return
-    arns = {
-        kind: f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{names[parameter]}"
-        for kind, parameter in SAGEMAKER[operation].items()
-    }
+    arns = {kind: _arn(kind, parameter, names[parameter]) for kind, parameter in SAGEMAKER[operation].items()}
     for arn in arns.values():
         yield Need(f"sagemaker:{operation}", arn)
     if "Tags" in names:
@@ -128,6 +131,12 @@ def _sagemaker(operation: str, names: dict[str, str]) -> Iterator[Need]:
     if role := names.get("RoleArn") or names.get("ExecutionRoleArn"):
         yield Need("iam:PassRole", role, (("iam:PassedToService", "sagemaker.amazonaws.com"),))
         yield from _container(role, names)
+
+
+def _arn(kind: str, parameter: str, name: str) -> str:
+    if name.startswith("arn:"):
+        return name
+    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}{'/*' if parameter == 'ModelPackageGroupName' else ''}"
 
 
 def _container(role: str, names: dict[str, str]) -> Iterator[Need]:

@@ -7,8 +7,11 @@ import contextvars
 import functools
 import inspect
 import json
+import os
 import re
 import unicodedata
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -92,6 +95,7 @@ _EXPECTED: dict[ModuleType, dict[str, str]] = {
         "_dispatch_event": "event view",
         "_dispatch_to_lambda": "arn payload",
         "_dispatch_to_stepfunctions": "arn payload",
+        "_put_events": "data allow_aws_source",
     },
     provisioners: {"_RESOURCE_HANDLERS": "*"},
     app: {"AUTH": "*", "pin_request_origin": "source_ip secure_transport"},
@@ -128,7 +132,6 @@ _STUB_TYPES = (
     "AWS::SageMaker::Endpoint",
     "AWS::SageMaker::EndpointConfig",
     "AWS::SageMaker::Model",
-    "AWS::SageMaker::ModelPackageGroup",
     "AWS::XRay::Group",
     "AWS::XRay::SamplingRule",
 )
@@ -172,6 +175,7 @@ def apply(execute: Callable[[dict, dict, str], dict], prepare: Callable[[str], N
     _patch_sns(outbox)
     _patch_iam()
     _register_stubs()
+    _register_model_package_groups()
 
 
 def _patch_lambda(execute: Callable[[dict, dict, str], dict]) -> None:
@@ -203,8 +207,9 @@ def _patch_stepfunctions(prepare: Callable[[str], None]) -> None:
 
 
 def _patch_events() -> None:
-    """version-id in S3's events; execution names as EventBridge makes them; asynchronous invocation of functions."""
-    stock_fire, stock_dispatch = s3._fire_s3_event, eventbridge._dispatch_event
+    """version-id in S3's events; execution names as EventBridge makes them; asynchronous invocation of functions; the
+    events of SageMaker, whose engine is a process of its own: AWS takes those of its services by another door."""
+    stock_fire, stock_dispatch, stock_put = s3._fire_s3_event, eventbridge._dispatch_event, eventbridge._put_events
 
     def fire(*args: Any, **kwargs: Any) -> None:
         _version_id.set(inspect.signature(stock_fire).bind(*args, **kwargs).arguments.get("version_id"))
@@ -234,7 +239,12 @@ def _patch_events() -> None:
             record = lambda_svc._execution_record_for_config(func, config)
             lambda_svc.invoke_async_with_retry(record, json.loads(payload))
 
+    def put(data: dict[str, Any], allow_aws_source: bool = False) -> tuple:
+        ours = all(entry.get("Source") == "aws.sagemaker" for entry in data.get("Entries", []))
+        return stock_put(data, allow_aws_source or ours)
+
     s3._fire_s3_event = fire
+    eventbridge._put_events = put
     eventbridge._dispatch_event = dispatch
     eventbridge._dispatch_to_stepfunctions = start_execution
     eventbridge._dispatch_to_lambda = invoke_function
@@ -310,3 +320,28 @@ def _register_stubs() -> None:
     for name in _STUB_TYPES:
         stub = {"create": create, "update": update, "delete": lambda physical_id, props: None}
         provisioners._RESOURCE_HANDLERS[name] = stub
+
+
+def _register_model_package_groups() -> None:
+    """CloudFormation's model package groups are the SageMaker engine's. They are made in a nested stack, which has a
+    thread of its own: the engine asks this process whether it may. Not by boto3: its calls here are state machines'."""
+
+    def engine(operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        url, body = os.environ["AWS_ENDPOINT_URL_SAGEMAKER"], json.dumps(given).encode()
+        headers = {"X-Amz-Target": f"SageMaker.{operation}", "Authorization": "AWS4-HMAC-SHA256 Credential=test/"}
+        request = urllib.request.Request(url, body, headers)  # noqa: S310 (our own)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 (our own)
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(json.load(error)["message"]) from error
+
+    def create(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict[str, str]]:
+        arn = engine("CreateModelPackageGroup", props)["ModelPackageGroupArn"]
+        return arn, {"ModelPackageGroupArn": arn}
+
+    def delete(physical_id: str, props: dict) -> None:
+        engine("DeleteModelPackageGroup", {"ModelPackageGroupName": physical_id})
+
+    handlers = {"create": create, "delete": delete}
+    provisioners._RESOURCE_HANDLERS["AWS::SageMaker::ModelPackageGroup"] = handlers

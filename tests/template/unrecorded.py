@@ -71,6 +71,19 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         "an old run is deleted whole, whatever it has left: tests/workflow/test_orphans.py",
     ),
     (
+        "DeleteOrphansFunction",
+        [
+            f"sagemaker:{action} arn:aws:sagemaker:us-east-1:000000000000:model-package/{STACK}-models/*"
+            for action in ("ListModelPackages", "UpdateModelPackage")
+        ],
+        "a run that is registered becomes old: tests/unit/test_delete_orphans.py, tests/unit/test_registering.py",
+    ),
+    (
+        "RegisterModelFunction",
+        [_PARK],
+        "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html",
+    ),
+    (
         "RestoreModelFunction",
         ["s3:ListBucket arn:aws:s3:::DataBucket"],
         "nothing was ever live: tests/unit/test_restoring.py",

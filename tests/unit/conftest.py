@@ -60,6 +60,7 @@ ENVIRONMENT = {
     "REPORT_FAILURE_FUNCTION_ARN": "arn:aws:lambda:us-east-1:000000000000:function:report-failure",
     "SWEEP_MINUTES": "60",
     "RUN_RETENTION_DAYS": "365",
+    "MODEL_PACKAGE_GROUP": "",
     "REVIEWERS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:reviewers",
     "OPERATORS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:operators",
 }

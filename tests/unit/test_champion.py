@@ -133,6 +133,17 @@ def test_a_live_model_that_is_gone_is_no_champion(encode, compare):
     assert "does not score any more" in answer["reason"]
 
 
+def test_a_live_model_that_people_rejected_is_no_champion(encode):
+    runs = Runs()
+    runs.train("live", 1)
+    runs.make_live("live")
+    live = store.get_json(BUCKET, "models/current.json")
+    store.put_json(BUCKET, "models/current.json", live | {"rejected": ["live"]})
+    contest = encode()
+    assert (contest["live_run"], contest["champion"], contest["parts"]) == ("live", None, [])
+    assert "was rejected in the registry" in contest["note"]
+
+
 @pytest.mark.parametrize("fault", ["version", "no JSON", "another form", "no encoder", "no results"])
 def test_a_live_model_that_cannot_be_read_is_no_champion(cloud, encode, fault):
     runs = Runs()

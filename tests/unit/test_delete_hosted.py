@@ -24,19 +24,20 @@ def change(load_handler, context, monkeypatch):
         sent.append((request.full_url, json.loads(request.data)))
         return SimpleNamespace(close=lambda: None)
 
-    def send(kind, status="DELETE_IN_PROGRESS"):
+    def send(kind, status="DELETE_IN_PROGRESS", **properties):
         described = {"Stacks": [{"StackStatus": status}]}
         cloudformation = SimpleNamespace(describe_stacks=lambda StackName: described)
         monkeypatch.setattr(stack_deletion, "client", lambda service: cloudformation)
         monkeypatch.setattr(stack_deletion.urllib.request, "urlopen", urlopen)
         event = json.loads((ROOT / "events/delete_hosted.json").read_text()) | {"RequestType": kind}
+        event["ResourceProperties"] = {"ServiceToken": "arn", "ServiceTimeout": 960} | properties
         answer = load_handler("delete_hosted")(event, context)
-        ((url, document),) = sent
+        url, document = sent[-1]
         assert url == event["ResponseURL"]
         for name in ("StackId", "RequestId", "LogicalResourceId"):
             assert document[name] == event[name]
         assert (document["Status"], document["Reason"]) == (answer["status"], answer["reason"])
-        assert document["PhysicalResourceId"] == "suspicious-lines-hosted"
+        assert document["PhysicalResourceId"] == f"suspicious-lines-{'packages' if properties else 'hosted'}"
         return answer
 
     return send
@@ -76,6 +77,17 @@ def test_nothing_goes_when_the_stack_is_made_or_changed(change, hosted, kind):
 def test_nothing_goes_when_an_update_takes_the_custom_resource_out(change, hosted, status):
     assert change("Delete", status)["status"] == "SUCCESS"
     assert hosted.names == {"a", "b"}
+
+
+@pytest.mark.parametrize("status", ["DELETE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"])
+def test_packages_go_with_their_group_and_nothing_else_does(change, hosted, monkeypatch, status):
+    emptied = []
+    monkeypatch.setattr(stack_deletion, "delete_packages", emptied.append)
+    for kind in ("Create", "Update"):
+        assert change(kind, ModelPackageGroupName="models")["status"] == "SUCCESS"
+    assert emptied == []
+    assert change("Delete", status, ModelPackageGroupName="models")["status"] == "SUCCESS"
+    assert (emptied, hosted.looks) == (["models"], 0)
 
 
 def test_what_cannot_be_deleted_is_said(change, hosted, monkeypatch):

@@ -162,6 +162,25 @@ def test_files_of_old_runs_are_deleted_but_for_those_of_kept_models_and_of_what_
     assert clear() == {"hosted": [], "runs": []}
 
 
+def test_the_package_of_an_old_run_says_that_its_files_are_gone_before_they_are(
+    cloud, old, running, clear, monkeypatch
+):
+    said = []
+
+    def expire(group, run, why):
+        said.append((group, run, why))
+        assert runs_left(cloud) >= {run}
+
+    monkeypatch.setattr(orphans, "expire_package", expire)
+    old("ancient", "live")
+    live("live")
+    monkeypatch.setenv("MODEL_PACKAGE_GROUP", "models")
+    assert clear()["runs"] == ["ancient"]
+    ((group, run, why),) = said
+    assert (group, run) == ("models", "ancient")
+    assert "RunRetentionDays (365)" in why
+
+
 def test_young_runs_are_kept_and_with_zero_all_are(cloud, old, running, clear, monkeypatch):
     store.put_json(BUCKET, "runs/young/receipt.json", {})
     assert clear() == {"hosted": [], "runs": []}

@@ -3,6 +3,7 @@
 import contextlib
 import email
 import email.policy
+import io
 import json
 import time
 import urllib.request
@@ -11,12 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from recorded import Record, logical_ids, recorded
 
 from local.activities import generate
 from local.cloud import Cloud
 from local.emulator.calls import FOLDER, installed
+from suspicious_lines.preprocessing import split
 
 PARAMETERS = {
     "PollSeconds": "1",
@@ -28,6 +32,7 @@ PARAMETERS = {
     "OperatorsEmail": "operators@example.com",
 }
 SECONDS = 120
+SPLIT_SEED = 1  # the template's
 
 
 @dataclass
@@ -235,13 +240,13 @@ def _read_mail(path) -> email.message.EmailMessage:
 
 
 @contextlib.contextmanager
-def _running(tmp_path_factory) -> Iterator[Workflow]:
-    """A cloud that enforces IAM and writes down its calls."""
+def _running(tmp_path_factory, **parameters: str) -> Iterator[Workflow]:
+    """A cloud that enforces IAM and writes down its calls; `parameters` of the stack beside those of all."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SFN_WAIT_SCALE", "0.05")
         environment.setenv(FOLDER, str(tmp_path_factory.mktemp("calls")))
         home = tmp_path_factory.mktemp("cloud")
-        with Cloud(home, port=0, engine_port=0, parameters=PARAMETERS, enforce=True) as cloud:
+        with Cloud(home, port=0, engine_port=0, parameters=PARAMETERS | parameters, enforce=True) as cloud:
             yield Workflow(cloud)
 
 
@@ -266,6 +271,14 @@ def own_workflow(tmp_path_factory, recorded_elsewhere):
             variables = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
             changed = {"Variables": variables | {"SWEEP_MINUTES": "0"}}
             lambdas.update_function_configuration(FunctionName=name, Environment=changed)
+        yield workflow
+        recorded_elsewhere.append(recorded(workflow.calls, workflow.logical))
+
+
+@pytest.fixture(scope="module")
+def registry_workflow(tmp_path_factory, recorded_elsewhere):
+    """A cloud of the module's own with a model registry."""
+    with _running(tmp_path_factory, ModelRegistry="true") as workflow:
         yield workflow
         recorded_elsewhere.append(recorded(workflow.calls, workflow.logical))
 
@@ -295,6 +308,18 @@ def no_verdicts(workflow):
 def activities() -> bytes:
     """1,500 lines with labels, and with enough errors to choose a threshold."""
     return generate(lines=1_500).to_csv(index=False).encode()
+
+
+@pytest.fixture(scope="session")
+def spoilt(activities) -> bytes:
+    """The same lines to validate on, but those to train on have minutes and rates of no sense."""
+    lines = pd.read_csv(io.BytesIO(activities))
+    rng = np.random.default_rng(1)
+    train = split(len(lines), SPLIT_SEED)
+    lines.loc[train, "Minutes"] = np.round(np.exp(rng.uniform(np.log(5), np.log(720), train.sum())))
+    lines.loc[train, "Fee"] = np.round(rng.uniform(50, 900, train.sum()))
+    lines.loc[train, "Total"] = np.round(lines["Minutes"] / 60 * lines["Fee"], 2)[train]
+    return lines.to_csv(index=False).encode()
 
 
 @pytest.fixture

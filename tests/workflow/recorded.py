@@ -15,6 +15,7 @@ _VARIABLE = (
     (r"(:::\w+/runs/)[^/]+", r"\1{run}"),
     (rf"(:(?:training-job|processing-job|transform-job|model|endpoint-config|endpoint)/{STACK}-).+", r"\1{run}"),
     (rf"(/model/{STACK}-)[^/]+", r"\1{run}"),
+    (rf"(:model-package/{STACK}-models/).+", r"\1*"),  # a version may also be what some layer is called
     (r"(:execution:[^:]+:).+", r"\1{run}"),
     (r"\d{4}-\d{2}-\d{2}", "{day}"),
     (r"part-\d+", "part-{n}"),
@@ -25,6 +26,9 @@ _VARIABLE = (
     (r"(/dt=\{day\}/)(?!report\.).+(\.\w+)$", r"\1{run}\2"),
     (r"(/ground-truth/).+(\.\w+)$", r"\1{hour}/{run}\2"),
 )
+
+# Kinds of which policies write out the name, or which no policy names.
+_NAMED_BY_THE_STACK = {"AWS::IAM::Policy", "AWS::SageMaker::ModelPackageGroup"}
 
 Record = dict[str, list[str]]
 
@@ -76,7 +80,7 @@ def logical_ids(cloud: Cloud) -> dict[str, str]:
         re.split(r"[:/]", resource["PhysicalResourceId"])[-1]: resource["LogicalResourceId"]
         for resource in cloud.resources()
         # Its workgroup is called as the stack is.
-        if resource["ResourceType"] != "AWS::IAM::Policy" and resource["PhysicalResourceId"] != STACK
+        if resource["ResourceType"] not in _NAMED_BY_THE_STACK and resource["PhysicalResourceId"] != STACK
     }
 
 

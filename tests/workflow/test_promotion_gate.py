@@ -8,36 +8,21 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from local.activities import generate
 from suspicious_lines.comparing import Comparison
 from suspicious_lines.layout import champion_part
-from suspicious_lines.preprocessing import split
 from suspicious_lines.receipts import Receipt
 
 ROOT = Path(__file__).parents[2]
 CURRENT = "models/current.json"
-SPLIT_SEED = 1  # the template's
 
 
 @pytest.fixture
 def champion(workflow, no_model, activities):
     return workflow.drop(activities)
-
-
-@pytest.fixture(scope="module")
-def spoilt(activities) -> bytes:
-    """The same lines to validate on, but those to train on have minutes and rates of no sense."""
-    lines = pd.read_csv(io.BytesIO(activities))
-    rng = np.random.default_rng(1)
-    train = split(len(lines), SPLIT_SEED)
-    lines.loc[train, "Minutes"] = np.round(np.exp(rng.uniform(np.log(5), np.log(720), train.sum())))
-    lines.loc[train, "Fee"] = np.round(rng.uniform(50, 900, train.sum()))
-    lines.loc[train, "Total"] = np.round(lines["Minutes"] / 60 * lines["Fee"], 2)[train]
-    return lines.to_csv(index=False).encode()
 
 
 def current(workflow) -> dict:

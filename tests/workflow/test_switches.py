@@ -16,6 +16,7 @@ PARAMETERS = {
     "JudgedRetentionDays": "365",
     "Monitoring": "true",
     "Dashboard": "true",
+    "ModelRegistry": "true",
 }
 SECONDS = 120
 

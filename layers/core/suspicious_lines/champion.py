@@ -17,6 +17,7 @@ from suspicious_lines.yardstick import Yardstick, read_scored, read_yardstick
 
 NOTHING_LIVE = "no model was live before"
 DOES_NOT_SCORE = "the live model does not score any more: its endpoint is gone or gives other answers than scores"
+REJECTED = "the live model was rejected in the registry, and there was no former one to go back to"
 UNREADABLE = "the live model was left by another version of this product or its files are gone: it cannot be compared"
 
 
@@ -25,13 +26,15 @@ def encode_for_champion(request: ChampionRequest, settings: BucketSettings) -> C
 
     Lines of other runs that reviewers judged are left out: the comparison is on the run's own file.
 
-    A live model that cannot score them is no champion: the new one may replace it without a comparison, because a
-    model that serves nobody must not keep others out.
+    A live model that cannot score them, or that people rejected, is no champion: the new one may replace it without a
+    comparison, because a model that serves nobody must not keep others out.
     """
     bucket, files = settings.data_bucket, RunFiles(request.run)
     live = find_live_model(bucket)
     if live is None:
         return Contest(live_run=None, champion=None, parts=[], note=NOTHING_LIVE)
+    if live.run in live.rejected:
+        return Contest(live_run=live.run, champion=None, parts=[], note=REJECTED)
     if live.endpoint_name == request.gone:
         return Contest(live_run=live.run, champion=None, parts=[], note=DOES_NOT_SCORE)
     encoder = _readable_encoder(bucket, live)

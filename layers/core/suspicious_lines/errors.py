@@ -67,6 +67,10 @@ class NoFormerModelError(Exception):
     """There is no such model to go back to; the message says which there are."""
 
 
+class PackageUnusableError(Exception):
+    """A model package cannot be deployed or registered as it is; the message says why. Never retried."""
+
+
 class NoLiveModelError(Exception):
     """No model was ever promoted, so new lines cannot be scored yet. The upload is parked."""
 

@@ -89,11 +89,11 @@ class ModelVersion(Message):
 
 class ModelChange(Message):
     """What was done to the live model, when and why; `run` and `threshold` are those it had afterwards. Of a change of
-    model, `replaced` is the run before; of one by hand, `execution` names the execution that did it; `review_run` is
-    the run whose verdicts moved the threshold."""
+    model, `replaced` is the run before; of one by hand (rolled back, or approved or rejected in the registry),
+    `execution` names the execution that did it; `review_run` is the run whose verdicts moved the threshold."""
 
     at: str
-    what: Literal["promoted", "rolled back", "recalibrated"]
+    what: Literal["promoted", "rolled back", "recalibrated", "approved", "rejected"]
     run: str = Run
     threshold: float
     reason: str
@@ -104,12 +104,13 @@ class ModelChange(Message):
 
 class LiveModel(ModelVersion):
     """`models/current.json`: what new lines are scored with, which models before it can be gone back to, which ones
-    cannot because their endpoints are deleted, which runs failed and may not go live, and all that was done to it; all
-    newest first."""
+    cannot because their endpoints are deleted, which runs failed and may not go live, of which runs people rejected the
+    model in the registry, and all that was done to it; all newest first."""
 
     former: list[ModelVersion] = []
     dropped: list[ModelVersion] = []
     withdrawn: list[str] = []
+    rejected: list[str] = []
     history: list[ModelChange] = []
 
     def age_days(self, now: datetime) -> float:

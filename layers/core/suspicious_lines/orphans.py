@@ -15,6 +15,7 @@ from suspicious_lines.jobs import in_progress, run_of, stop
 from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, resource_name, told_key
 from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.promotion import find_live_model
+from suspicious_lines.registering import expire_package
 from suspicious_lines.upkeep_messages import Cleared
 from suspicious_lines.upkeep_settings import OrphanSettings
 
@@ -53,6 +54,10 @@ def delete_orphans(settings: OrphanSettings) -> Cleared:
         if time.monotonic() > deadline:
             break
         untold.add("runs", run)
+        if settings.model_package_group:
+            days = settings.run_retention_days
+            why = f"Nothing was written to its run for RunRetentionDays ({days}): the run's files are deleted."
+            expire_package(settings.model_package_group, run, why)
         store.delete_all(settings.data_bucket, keys)
     return untold.tell()
 

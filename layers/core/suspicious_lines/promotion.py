@@ -54,8 +54,30 @@ def promote_model(request: PromoteRequest, settings: PromoteSettings) -> LiveMod
 
 
 def _promoted(current: LiveModel | None, request: PromoteRequest, threshold: float, models_kept: int) -> LiveModel:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    change = ModelChange(
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        what="promoted",
+        run=request.run,
+        threshold=threshold,
+        reason=request.reason,
+        replaced=request.live_run,
+    )
+    promoted = ModelVersion(
+        run=request.run,
+        endpoint_name=request.endpoint_name,
+        max_concurrency=request.max_concurrency,
+        encoder_key=RunFiles(request.run).encoder,
+        threshold=threshold,
+        promoted_at=change.at,
+    )
+    return replaced(current, promoted, change, models_kept)
+
+
+def replaced(current: LiveModel | None, new: ModelVersion, change: ModelChange, models_kept: int) -> LiveModel:
+    """The live model once `new` has taken its place: those before it are former ones, as many as are kept and can
+    score; the others are dropped, and their endpoints may be deleted once this is written."""
     before = [version_of(current), *current.former] if current else []
+    before = [former for former in before if former.run != new.run]
     kept: list[ModelVersion] = []
     for former in before:
         if len(kept) == models_kept - 1:
@@ -63,31 +85,19 @@ def _promoted(current: LiveModel | None, request: PromoteRequest, threshold: flo
         if can_score(former.endpoint_name):
             kept.append(former)
     dropped = [former for former in before if former not in kept] + (current.dropped if current else [])
-    change = ModelChange(
-        at=now,
-        what="promoted",
-        run=request.run,
-        threshold=threshold,
-        reason=request.reason,
-        replaced=request.live_run,
-    )
     return LiveModel(
-        run=request.run,
-        endpoint_name=request.endpoint_name,
-        max_concurrency=request.max_concurrency,
-        encoder_key=RunFiles(request.run).encoder,
-        threshold=threshold,
-        promoted_at=now,
+        **new.model_dump(),
         former=kept,
         dropped=dropped[:DROPPED_LISTED],
         withdrawn=current.withdrawn if current else [],
+        rejected=current.rejected if current else [],
         history=[change, *(current.history if current else [])][:LISTED],
     )
 
 
 def withdraw(bucket: str, run: str, endpoint_name: str) -> bool:
     """Keeps the model of a failed run from going live, so that its endpoint can be deleted. False where it is live, or
-    kept to go back to.
+    kept to go back to. The endpoint of an approval, whose run is its execution, is that of another run's model.
 
     It is noted in what promotions replace on condition: one that is under way has either happened, or does not.
     Before the first promotion of all there is nothing to note it in.
@@ -98,7 +108,8 @@ def withdraw(bucket: str, run: str, endpoint_name: str) -> bool:
     for _ in range(TRIES):
         found = store.get_with_etag(bucket, LIVE_MODEL_KEY)
         models = json.loads(found[0]) if found else {}  # perhaps another version's: only what is needed is read
-        if run in [models.get("run"), *(former["run"] for former in models.get("former", []))]:
+        kept = [models, *models.get("former", [])]
+        if any(run == model.get("run") or endpoint_name == model.get("endpoint_name") for model in kept):
             return False
         noted = models.get("withdrawn", [])
         if not found or run in noted or not exists(endpoint_name):

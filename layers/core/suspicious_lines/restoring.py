@@ -1,6 +1,7 @@
 """Going back to a former model by one write: nothing is trained, deployed or deleted."""
 
 from datetime import UTC, datetime
+from typing import Literal
 
 from suspicious_lines.errors import NoFormerModelError
 from suspicious_lines.hosting import can_score
@@ -28,7 +29,9 @@ def restore_model(request: RestoreRequest, settings: RestoreSettings) -> Restore
             raise NoFormerModelError("No model was ever live, so there is none to go back to.")
         if any(change.execution == request.run for change in current.history):
             return current
-        return _restored(current, _wanted(current, request.order.run, settings.models_kept), request)
+        wanted = _wanted(current, request.order.run, settings.models_kept)
+        reason = request.order.reason or NO_REASON
+        return gone_back(current, wanted, "rolled back", reason, request.run)
 
     live = change_live_model(settings.data_bucket, restored)
     done = next(change for change in live.history if change.execution == request.run)
@@ -39,9 +42,10 @@ def restore_model(request: RestoreRequest, settings: RestoreSettings) -> Restore
 def _wanted(current: LiveModel, run: str, models_kept: int) -> ModelVersion:
     if run == current.run:
         raise NoFormerModelError(f"The model of run {run} is the live one already.")
-    for former in current.former:
-        if run in {"", former.run} and can_score(former.endpoint_name):
-            return former
+    if run in current.rejected:
+        raise NoFormerModelError(f"The model of run {run} was rejected in the registry: approve its package there.")
+    if found := former_that_can_serve(current, run):
+        return found
     wanted = f"The model of run {run} cannot be gone back to" if run else "There is no model to go back to"
     kept = ", ".join(former.run for former in current.former) or "none"
     raise NoFormerModelError(
@@ -50,22 +54,34 @@ def _wanted(current: LiveModel, run: str, models_kept: int) -> ModelVersion:
     )
 
 
-def _restored(current: LiveModel, wanted: ModelVersion, request: RestoreRequest) -> LiveModel:
+def former_that_can_serve(current: LiveModel, run: str = "") -> ModelVersion | None:
+    """The newest former model, or that of `run`, that can score and was not rejected; None where there is none."""
+    for former in current.former:
+        if run in {"", former.run} and former.run not in current.rejected and can_score(former.endpoint_name):
+            return former
+    return None
+
+
+def gone_back(
+    current: LiveModel, wanted: ModelVersion, what: Literal["rolled back", "rejected"], reason: str, execution: str
+) -> LiveModel:
+    """The live model once a former one has taken its place again; what was live is the newest former one."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     change = ModelChange(
         at=now,
-        what="rolled back",
+        what=what,
         run=wanted.run,
         threshold=wanted.threshold,
-        reason=request.order.reason or NO_REASON,
+        reason=reason,
         replaced=current.run,
-        execution=request.run,
+        execution=execution,
     )
     return LiveModel(
         **wanted.model_dump() | {"promoted_at": now},
         former=[version_of(current), *(former for former in current.former if former.run != wanted.run)],
         dropped=current.dropped,
         withdrawn=current.withdrawn,
+        rejected=current.rejected,
         history=[change, *current.history][:LISTED],
     )
 

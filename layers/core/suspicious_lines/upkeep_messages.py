@@ -1,6 +1,6 @@
 """What schedules and CloudFormation hand to the functions of upkeep, and what these answer."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -31,7 +31,8 @@ class Cleared(Message):
 
 
 class StackChange(Message):
-    """CloudFormation's request to a custom resource, as far as it is read.
+    """CloudFormation's request to a custom resource, as far as it is read. One that has a model package group stands
+    for the packages in it.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html
     """
@@ -41,6 +42,11 @@ class StackChange(Message):
     response_url: str = Field(alias="ResponseURL")
     stack_id: str = Field(alias="StackId")
     logical_id: str = Field(alias="LogicalResourceId")
+    properties: dict[str, Any] = Field(alias="ResourceProperties")
+
+    @property
+    def model_package_group(self) -> str | None:
+        return self.properties.get("ModelPackageGroupName")
 
 
 class StackAnswer(Message):

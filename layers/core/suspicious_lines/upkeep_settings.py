@@ -23,6 +23,7 @@ class SweepSettings(UpkeepSettings, ClaimTableSettings):
 class OrphanSettings(UpkeepSettings):
     resource_prefix: ResourcePrefix
     run_retention_days: int = Field(ge=0)
+    model_package_group: str  # empty: there is no model registry
 
 
 class HostedSettings(Settings):
