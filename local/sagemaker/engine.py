@@ -10,6 +10,7 @@ from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import ApiError
 from local.sagemaker.faults import Faults
 from local.sagemaker.models import EndpointConfigs, Models
+from local.sagemaker.pipelines import Pipelines
 from local.sagemaker.processing import ProcessingJobs
 from local.sagemaker.registry import ModelRegistry
 from local.sagemaker.runtime import Response, Runtime
@@ -40,6 +41,7 @@ class Engine:
         transform = TransformJobs(models, self._store, self._faults, region, ACCOUNT)
         processing = ProcessingJobs(self._store, self._faults, region, ACCOUNT)
         registry = ModelRegistry(Bus(events), region, ACCOUNT)
+        pipelines = Pipelines(self.call, self._store, region, ACCOUNT)
         self._runtime = Runtime(endpoints, self._store, region, ACCOUNT)
         self._tags = Tags()
         self._operations: dict[str, Operation] = {
@@ -77,6 +79,13 @@ class Engine:
             "UpdateModelPackage": registry.update,
             "DeleteModelPackage": registry.delete,
             "ListModelPackages": registry.list_page,
+            "CreatePipeline": pipelines.create,
+            "DescribePipeline": pipelines.describe,
+            "UpdatePipeline": pipelines.update,
+            "DeletePipeline": pipelines.delete,
+            "StartPipelineExecution": pipelines.start,
+            "DescribePipelineExecution": pipelines.describe_execution,
+            "ListPipelineExecutionSteps": pipelines.list_steps,
             "AddTags": self._tags.add,
             "ListTags": self._tags.list_page,
             "DeleteTags": self._tags.delete,

@@ -1,9 +1,14 @@
 """What RCF's container makes of a training job's hyperparameters and channels, and how it words a refusal."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
+
+from local.sagemaker import recordio, tables
 from local.sagemaker.errors import AlgorithmError
 
 METRICS = ("accuracy", "precision_recall_fscore")
@@ -14,11 +19,22 @@ RANGES = {
     "mini_batch_size": (1, 10_000_000),
 }
 DEFAULTS = {"num_trees": "100", "num_samples_per_tree": "256", "eval_metrics": json.dumps(METRICS)}
-# Channel name: the content type with its label column count, and the only distribution the container accepts.
+# Channel name: its content type as CSV, with the label column count, and the only distribution the container accepts.
 CHANNELS = {
     "train": ("text/csv;label_size=0", "ShardedByS3Key"),
     "test": ("text/csv;label_size=1", "FullyReplicated"),
 }
+SOURCES = ("S3Prefix", "ManifestFile")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Where a channel's objects are, and how they are read; `by_manifest`: `uri` is an object that lists them."""
+
+    name: str
+    uri: str
+    by_manifest: bool
+    read: Callable[[bytes], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -45,23 +61,28 @@ def parse_hyperparameters(given: dict[str, str]) -> Hyperparameters:
     )
 
 
-def parse_channels(given: list[dict[str, Any]]) -> dict[str, str]:
-    """The S3 prefix of `train` and, where there is one, of `test`. AlgorithmError for channels RCF does not read."""
+def parse_channels(given: list[dict[str, Any]]) -> dict[str, Channel]:
+    """`train` and, where there is one, `test`. AlgorithmError for channels RCF does not read."""
     channels = {}
     for channel in given:
         name, source = channel["ChannelName"], channel["DataSource"].get("S3DataSource")
         if name not in CHANNELS:
             raise _refused(f"Additional channel(s) are not allowed: '{name}' was unexpected")
         content_type, distribution = CHANNELS[name]
-        if source is None or source["S3DataType"] != "S3Prefix" or channel.get("CompressionType", "None") != "None":
-            raise _refused(f"The local engine reads uncompressed S3Prefix data only, which channel '{name}' is not")
-        actual = channel.get("ContentType", "application/x-recordio-protobuf").replace(" ", "")
-        if actual != content_type:
-            raise _refused(f"'{actual}' is not one of ['{content_type}'] for ContentType of channel '{name}'")
+        if source is None or source["S3DataType"] not in SOURCES or channel.get("CompressionType", "None") != "None":
+            raise _refused(f"The local engine reads uncompressed {' and '.join(SOURCES)} only, see channel '{name}'")
+        readers: dict[str, Callable[[bytes], np.ndarray]] = {
+            content_type: tables.from_csv,
+            recordio.MEDIA_TYPE: partial(recordio.to_rows, labelled=name == "test"),
+        }
+        actual = channel.get("ContentType", recordio.MEDIA_TYPE).replace(" ", "")
+        if actual not in readers:
+            raise _refused(f"'{actual}' is not one of {list(readers)} for ContentType of channel '{name}'")
+        read = readers[actual]
         actual = source.get("S3DataDistributionType", "FullyReplicated")
         if actual != distribution:
             raise _refused(f"'{actual}' is not one of ['{distribution}'] for S3DistributionType of channel '{name}'")
-        channels[name] = source["S3Uri"]
+        channels[name] = Channel(name, source["S3Uri"], source["S3DataType"] == "ManifestFile", read)
     if "train" not in channels:
         raise _refused("'train' is a required channel")
     return channels

@@ -1,7 +1,7 @@
 """InvokeEndpoint: rows in, anomaly scores out, within the limits of the endpoint's kind.
 
-Requests are `text/csv`, `application/json` or `application/jsonlines`; RecordIO-protobuf, which the real container
-also reads, is not served by the local engine. Responses are `application/json` or `application/jsonlines`, never CSV.
+Requests are `text/csv`, `application/json`, `application/jsonlines` or RecordIO-protobuf; responses are the same, but
+never CSV.
 """
 
 import time
@@ -12,7 +12,7 @@ from email.message import Message
 
 import numpy as np
 
-from local.sagemaker import forest, tables
+from local.sagemaker import forest, recordio, tables
 from local.sagemaker.endpoints import Endpoints, Variant
 from local.sagemaker.errors import ApiError, DataError, model_error
 from local.sagemaker.shapes import service
@@ -21,12 +21,13 @@ from local.sagemaker.store import Store
 SERVERLESS_PAYLOAD = 4 * 1024 * 1024
 INSTANCE_PAYLOAD: int = service("sagemaker-runtime").shape_for("BodyBlob").metadata["max"]
 INVOCATION_SECONDS = 60.0
-ACCEPTED = ("application/json", "application/jsonlines")
+ACCEPTED = ("application/json", "application/jsonlines", recordio.MEDIA_TYPE)
 
 READERS: dict[str, Callable[[bytes], np.ndarray]] = {
     "text/csv": tables.from_csv,
     "application/json": tables.from_json,
     "application/jsonlines": tables.from_jsonlines,
+    recordio.MEDIA_TYPE: recordio.to_rows,
 }
 
 
@@ -70,7 +71,9 @@ class Runtime:
                 endpoint, 415, f"Content-type {content_type} not supported; supported: {', '.join(READERS)}"
             )
         if accept not in ACCEPTED:
-            raise self._model_error(endpoint, 406, f"Accept type {accept} not supported; supported: JSON, JSON Lines")
+            raise self._model_error(
+                endpoint, 406, f"Accept type {accept} not supported; supported: {', '.join(ACCEPTED)}"
+            )
         answer = encode(self._score(endpoint, variant, READERS[content_type], body), accept)
         if len(answer) > limit:
             raise self._model_error(endpoint, 500, f"response of {len(answer)} bytes exceeds {limit} bytes")
@@ -107,6 +110,8 @@ def media_type(header: str | None, default: str) -> str:
 
 def encode(scores: list[float], accept: str) -> bytes:
     """The container's answer in one of the ACCEPTED types."""
+    if accept == recordio.MEDIA_TYPE:
+        return recordio.from_scores(scores)
     # As json.dumps would write them, in a quarter of the time: most scores occur several times.
     written = {score: f'{{"score": {score!r}}}' for score in set(scores)}
     records = [written[score] for score in scores]

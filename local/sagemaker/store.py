@@ -1,5 +1,6 @@
 """The engine's view of S3: data under a prefix, artifacts, and a small memory of loaded forests."""
 
+import json
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -36,6 +37,17 @@ class Store:
         except (BotoCoreError, ClientError) as error:
             raise DataError(str(error)) from error
         return [f"s3://{bucket}/{key}" for key in sorted(found)]
+
+    def manifest(self, uri: str) -> list[str]:
+        """The URIs that a manifest lists: `[{"prefix": "s3://bucket/folder/"}, "name", ...]`.
+
+        https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html
+        """
+        try:
+            first, *names = json.loads(self.read(uri))
+            return [first["prefix"] + name for name in names]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{uri} is not a manifest: {error}") from None
 
     def read(self, uri: str) -> bytes:
         bucket, key = _split(uri)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from local.sagemaker import forest, tables
+from local.sagemaker import forest
 from local.sagemaker.errors import AlgorithmError, ApiError, DataError, invalid
-from local.sagemaker.hyperparameters import Hyperparameters, parse_channels, parse_hyperparameters
+from local.sagemaker.hyperparameters import Channel, Hyperparameters, parse_channels, parse_hyperparameters
 from local.sagemaker.images import require_cpu, require_rcf
 from local.sagemaker.jobs import DEFAULT_RUNTIME, Job, Jobs, echoed, now
 
@@ -96,32 +96,33 @@ class TrainingJobs(Jobs[TrainingJob]):
         self._enter(job, "Downloading")
         settings = parse_hyperparameters(job.request.get("HyperParameters", {}))
         channels = parse_channels(job.request["InputDataConfig"])
-        rows = self._read(channels["train"], "train", settings.feature_dim, job)
+        rows = self._read(channels["train"], settings.feature_dim, job)
         self._enter(job, "Training")
         trained = forest.train(rows, settings.num_trees, settings.num_samples_per_tree, job.check)
         if "test" in channels:
-            labelled = self._read(channels["test"], "test", settings.feature_dim + 1, job)
+            labelled = self._read(channels["test"], settings.feature_dim + 1, job)
             job.metrics = _evaluate(forest.score(trained, labelled[:, 1:], job.check), labelled[:, 0], settings)
         self._enter(job, "Uploading")
         self._store.write(job.artifact, forest.pack(trained))
 
-    def _read(self, prefix: str, channel: str, columns: int, job: TrainingJob) -> np.ndarray:
+    def _read(self, channel: Channel, columns: int, job: TrainingJob) -> np.ndarray:
+        unable = f"Unable to read data channel '{channel.name}'."
         parts = []
-        for uri in self._store.uris(prefix):
+        for uri in self._store.manifest(channel.uri) if channel.by_manifest else self._store.uris(channel.uri):
             job.check()
             try:
-                rows = tables.from_csv(self._store.read(uri))
+                rows = channel.read(self._store.read(uri))
             except DataError as error:
-                raise AlgorithmError(f"Unable to read data channel '{channel}'. {uri}: {error}") from None
+                raise AlgorithmError(f"{unable} {uri}: {error}") from None
             if rows.shape[1] != columns:
-                labels = " after the label column" if channel == "test" else ""
+                labels = " after the label column" if channel.name == "test" else ""
                 raise AlgorithmError(
-                    f"Unable to read data channel '{channel}'. {uri} has {rows.shape[1]} columns, "
-                    f"feature_dim asks for {columns - (channel == 'test')}{labels}"
+                    f"{unable} {uri} has {rows.shape[1]} columns, "
+                    f"feature_dim asks for {columns - (channel.name == 'test')}{labels}"
                 )
             parts.append(rows)
-        if channel == "test" and not np.isin(np.concatenate(parts)[:, 0], (0, 1)).all():
-            raise AlgorithmError("Unable to read data channel 'test'. The first column holds labels other than 0 and 1")
+        if channel.name == "test" and not np.isin(np.concatenate(parts)[:, 0], (0, 1)).all():
+            raise AlgorithmError(f"{unable} The first column holds labels other than 0 and 1")
         return np.concatenate(parts)
 
     def _enter(self, job: TrainingJob, secondary: str) -> None:

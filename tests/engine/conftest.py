@@ -22,7 +22,7 @@ def s3_url() -> Iterator[str]:
     environment = os.environ | {
         "BIND_HOST": "127.0.0.1",
         "IOT_MTLS_ENABLED": "0",
-        "SERVICES": "s3",
+        "SERVICES": "s3,logs",
         "GATEWAY_PORT": str(port),
         "LOG_LEVEL": "ERROR",
     }
