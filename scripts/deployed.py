@@ -23,6 +23,7 @@ class Stack:
     where: str
     outputs: dict[str, str]
     client: Callable[[str], Any]
+    is_embedded: bool = False
 
     def output(self, name: str) -> str:
         """Raises RuntimeError where the stack was deployed before it had this output."""
@@ -61,7 +62,7 @@ def _embedded(home: Path) -> Stack | None:
         own = described["engine_url"] if service.startswith("sagemaker") else url
         return create(service, endpoint_url=own)
 
-    return Stack("on the embedded AWS", described["outputs"], client)
+    return Stack("on the embedded AWS", described["outputs"], client, is_embedded=True)
 
 
 def _on_aws(config: str) -> Stack:

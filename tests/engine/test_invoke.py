@@ -99,7 +99,7 @@ def test_rows_the_model_cannot_read(
     assert answer["LogStreamArn"].endswith(f"/aws/sagemaker/Endpoints/{serving}")
 
 
-@pytest.mark.parametrize("content_type", ["application/x-recordio-protobuf", "text/plain", "application/octet-stream"])
+@pytest.mark.parametrize("content_type", ["application/x-image", "text/plain", "application/octet-stream"])
 def test_content_types_that_are_not_read(sagemaker: SageMaker, serving: str, content_type: str) -> None:
     answer = refusal(sagemaker, serving, b"0,0", content_type)
     assert (answer["Error"]["Code"], answer["OriginalStatusCode"]) == ("ModelError", 415)
