@@ -9,10 +9,11 @@ DEV := .venv/.synced
 SAM_ENV := .venv-sam/.synced
 CHECKOV_ENV := .venv-checkov/.synced
 DOCS_ENV := .venv-docs/.synced
+SDK_ENV := .venv-sdk/.synced
 NODE := node_modules/.installed
 BIN := .venv/bin
 SAM := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
-SOURCES := layers functions local scripts tests
+SOURCES := layers functions local pipelines scripts tests
 CONFIG ?= dev
 export UV_NO_PROGRESS = 1
 # A name may hold what make or the shell would read otherwise.
@@ -24,7 +25,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help demo up test bench fuzz faults invoke record-calls rollback erase costs reference docs lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
+.PHONY: help demo up test bench fuzz faults invoke record-calls rollback erase pipeline costs reference docs lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -36,7 +37,7 @@ up: $(DEV) ## Keep the embedded AWS running on 127.0.0.1 until Ctrl-C
 	@$(BIN)/python -m local up
 
 # All of them in two processes, as tests/conftest.py shares them out; those that are chosen in one.
-test: $(DEV) ## Run the tests (ARGS="-k threshold" to choose)
+test: $(DEV) $(SDK_ENV) ## Run the tests (ARGS="-k threshold" to choose)
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 2)
 
 bench: $(DEV) $(UV) ## Measure what docs/performance.md shows, half an hour (ONLY=growth ARGS="--lines 10000000" for one)
@@ -64,6 +65,9 @@ rollback: $(DEV) ## Go back to a former model: [RUN=its run] [REASON="words"]; C
 erase: $(DEV) ## Say what would be erased of FIRM="..." [MATTER="..."]; YES=1 erases it; CONFIG as above
 	@PYTHONPATH=layers/core $(BIN)/python scripts/erase.py --firm "$$FIRM" --matter "$$MATTER" $(if $(YES),--yes) $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
 
+pipeline: $(DEV) ## Print the training flow as a SageMaker Pipeline; ROLE=arn puts it into the account; CONFIG as above
+	@PYTHONPATH=layers/core:. $(BIN)/python scripts/pipeline.py --role "$(ROLE)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
+
 # LINES only from the command line: to a shell it is the height of the terminal.
 costs: $(DEV) ## Estimate a month: FILES and LINES in each, PAST_FILES and PAST_LINES to train on (ARGS="--help" for more)
 	@PYTHONPATH=layers/core $(BIN)/python scripts/costs.py $(if $(FILES),--files $(FILES)) $(if $(filter command,$(origin LINES)),--lines $(LINES)) $(if $(PAST_FILES),--past-files $(PAST_FILES)) $(if $(PAST_LINES),--past-lines $(PAST_LINES)) $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG)) $(ARGS)
@@ -79,7 +83,7 @@ docs: $(DOCS_ENV) ## Make a site of docs/ in .local/site; a link that leads nowh
 lint: $(DEV) check-requirements check-machines check-template check-security ## Check style, types, template and state machines
 	$(BIN)/ruff check $(wildcard $(SOURCES) benchmarks)
 	$(BIN)/ruff format --check $(wildcard $(SOURCES) benchmarks)
-	$(BIN)/mypy layers/core/suspicious_lines functions local
+	$(BIN)/mypy layers/core/suspicious_lines functions local pipelines
 
 audit: $(DEV) $(UV) ## Ask PyPI's advisories about every locked package; it needs the network and is no part of `make test`
 	@bash scripts/audit.sh
@@ -103,10 +107,10 @@ check-requirements: $(UV) ## Check that the layers' requirements.txt agree with 
 	  || { echo 'layers/ and uv.lock disagree: run "make requirements"' >&2; exit 1; }; done
 
 check-template: $(DEV) $(SAM_ENV) ## Check template.yaml and stacks/ with cfn-lint and SAM
-	$(BIN)/cfn-lint template.yaml $(wildcard stacks/*.yaml)
+	$(BIN)/cfn-lint template.yaml $(wildcard stacks/*.yaml) pipelines/role.yaml
 	@for template in template.yaml $(wildcard stacks/*.yaml); do $(SAM) validate --lint --template $$template; done
 
-check-security: $(CHECKOV_ENV) ## Check template.yaml and stacks/ with checkov, as .checkov.yaml says
+check-security: $(CHECKOV_ENV) ## Check the templates with checkov, as .checkov.yaml says
 	@.venv-checkov/bin/checkov --config-file .checkov.yaml
 
 check-machines: ## Check statemachine/ with asl-validator, where npm is installed
@@ -118,7 +122,7 @@ check-machines: ## Check statemachine/ with asl-validator, where npm is installe
 	fi
 
 clean: ## Remove everything that make has made
-	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-tools .aws-sam .local node_modules .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-sdk .venv-tools .aws-sam .local node_modules .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(UV):
@@ -141,6 +145,11 @@ $(CHECKOV_ENV): pyproject.toml uv.lock | $(UV)
 # Only `make docs` needs these: `make test` does without.
 $(DOCS_ENV): pyproject.toml uv.lock | $(UV)
 	@UV_PYTHON="$$(sh scripts/find_python.sh)" UV_PROJECT_ENVIRONMENT=.venv-docs $(UV) sync --quiet --frozen --only-group docs
+	@touch $@
+
+# So does the SageMaker Python SDK, which tests/engine/test_sdk.py runs.
+$(SDK_ENV): pyproject.toml uv.lock | $(UV)
+	@UV_PYTHON="$$(sh scripts/find_python.sh)" UV_PROJECT_ENVIRONMENT=.venv-sdk $(UV) sync --quiet --frozen --only-group sdk
 	@touch $@
 
 $(NODE): package.json package-lock.json

@@ -10,11 +10,11 @@ uv=.venv-tools/bin/uv
 for layer in base data core; do
     cp "layers/$layer/requirements.txt" "$work/$layer.txt"
 done
-for group in dev sam checkov docs; do
+for group in dev sam checkov docs sdk; do
     "$uv" export --quiet --frozen --only-group "$group" --no-header --no-annotate > "$work/$group.txt"
 done
 lists=()
-for list in base data core dev sam checkov docs; do
+for list in base data core dev sam checkov docs sdk; do
     count=$(grep -cE '^[a-z0-9._-]+==' "$work/$list.txt") || { echo "audit: $list has no packages" >&2; exit 1; }
     echo "$list: asking about $count packages"
     lists+=(--requirement "$work/$list.txt")

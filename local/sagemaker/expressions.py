@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_STEP = re.compile(r"(?:\w+|\['([^']+)'\]|\[(\d+)\])")
+_PART = re.compile(r"(?:\w+|\['([^']+)'\]|\[(\d+)\])")
 # Members that are lists in what Describe answers, and in a definition go by the name of their entries.
 NAMED = ("OutputName", "InputName", "ChannelName", "MetricName")
 
@@ -77,7 +77,7 @@ def gets(value: Any) -> Iterator[str]:
 
 
 def _walk(value: Any, path: str, told: str) -> Any:
-    for match in _STEP.finditer(path):
+    for match in _PART.finditer(path):
         key = match[1] or match[2] or match[0]
         if isinstance(value, list):
             named = [each for each in value if key in (each.get(name) for name in NAMED)]

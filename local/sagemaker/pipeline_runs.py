@@ -1,7 +1,9 @@
 """One execution of a pipeline: its steps one after another, each by the operations that any client would call."""
 
+import operator
 import re
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,21 +20,27 @@ Step = dict[str, Any]
 
 
 class Kind(NamedTuple):
-    """How a type of step is carried out: the resource that its operations are named by, and the member for a role."""
+    """How a type of step is carried out: the resource that its operations are named by."""
 
     resource: str
-    role: str | None
     is_job: bool
 
 
 KINDS = {
-    "Processing": Kind("ProcessingJob", "RoleArn", True),
-    "Training": Kind("TrainingJob", "RoleArn", True),
-    "Transform": Kind("TransformJob", None, True),
-    "Model": Kind("Model", "ExecutionRoleArn", False),
-    "RegisterModel": Kind("ModelPackage", None, False),
+    "Processing": Kind("ProcessingJob", True),
+    "Training": Kind("TrainingJob", True),
+    "Transform": Kind("TransformJob", True),
+    "Model": Kind("Model", False),
+    "RegisterModel": Kind("ModelPackage", False),
 }
 TYPES = (*KINDS, "Condition", "Fail")
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "Equals": operator.eq,
+    "GreaterThan": operator.gt,
+    "GreaterThanOrEqualTo": operator.ge,
+    "LessThan": operator.lt,
+    "LessThanOrEqualTo": operator.le,
+}
 
 
 class _Failed(Exception):
@@ -41,11 +49,10 @@ class _Failed(Exception):
 
 @dataclass
 class Execution:
-    """`role`: the pipeline's; `steps`: what ListPipelineExecutionSteps shows; times are epoch seconds."""
+    """`steps`: what ListPipelineExecutionSteps shows; times are epoch seconds."""
 
     arn: str
     definition: dict[str, Any]
-    role: str
     scope: Scope
     created: float
     status: str = "Executing"
@@ -64,6 +71,9 @@ class Execution:
             self.status = "Succeeded"
         except _Failed as error:
             self.status, self.failure = "Failed", str(error)
+        except Exception:  # an execution must end, whatever went wrong in it
+            traceback.print_exc()
+            self.status, self.failure = "Failed", "InternalServerError: The local engine failed; see its output."
         self.modified = now()
 
     def _carry_out(self, steps: list[Step], call: Call) -> None:
@@ -98,8 +108,10 @@ class Execution:
     def _create(self, step: Step, arguments: dict[str, Any], metadata: dict[str, Any], call: Call) -> dict[str, Any]:
         """What Describe answers once a step's job has ended, or its resource is made."""
         kind, resource = KINDS[step["Type"]], KINDS[step["Type"]].resource
-        request = ({kind.role: self.role} if kind.role else {}) | arguments
-        if step["Type"] != "RegisterModel":  # a package of a group has a number for a name
+        request = dict(arguments)
+        if step["Type"] == "RegisterModel":
+            _require_group(request["ModelPackageGroupName"], call)
+        else:  # a package of a group has a number for a name
             name = re.sub(r"[^A-Za-z0-9-]", "-", f"pipelines-{self.id}-{step['Name']}")[: LONGEST_NAME - 11]
             request[f"{resource}Name"] = f"{name}-{uuid.uuid4().hex[:10]}"
         (arn,) = call(f"Create{resource}", request).values()
@@ -112,6 +124,14 @@ class Execution:
         if kind.is_job and found[f"{resource}Status"] != "Completed":
             raise _Failed(found.get("FailureReason", f"the job is {found[f'{resource}Status']}"))
         return found
+
+
+def _require_group(name: str, call: Call) -> None:
+    """A step that registers a model makes the group of it where there is none."""
+    try:
+        call("DescribeModelPackageGroup", {"ModelPackageGroupName": name})
+    except ApiError:
+        call("CreateModelPackageGroup", {"ModelPackageGroupName": name})
 
 
 def ordered(steps: list[Step]) -> list[Step]:
@@ -154,21 +174,7 @@ def _property_files(step: Step, found: dict[str, Any]) -> Iterator[tuple[str, st
 
 
 def _holds(condition: dict[str, Any]) -> bool:
-    match condition:
-        case {"Type": "Or", "Conditions": conditions}:
-            return any(_holds(each) for each in conditions)
-        case {"Type": "Not", "Condition": inner}:
-            return not _holds(inner)
-        case {"Type": "In", "QueryValue": value, "Values": values}:
-            return value in values
-        case {"Type": "Equals", "LeftValue": left, "RightValue": right}:
-            return left == right
-        case {"Type": "GreaterThan", "LeftValue": left, "RightValue": right}:
-            return left > right
-        case {"Type": "GreaterThanOrEqualTo", "LeftValue": left, "RightValue": right}:
-            return left >= right
-        case {"Type": "LessThan", "LeftValue": left, "RightValue": right}:
-            return left < right
-        case {"Type": "LessThanOrEqualTo", "LeftValue": left, "RightValue": right}:
-            return left <= right
-    raise _Failed(f"the local engine does not know the condition {condition.get('Type')}")
+    """Whether a condition whose values are known is met."""
+    if condition["Type"] == "Or":
+        return any(_holds(each) for each in condition["Conditions"])
+    return COMPARISONS[condition["Type"]](condition["LeftValue"], condition["RightValue"])

@@ -72,8 +72,7 @@ class Pipelines:
                 "PipelineExecutionArn": arn,
             }
             scope = Scope(parameters, own, self._store.read)
-            # Jobs and models run in the pipeline's role unless a step names another.
-            execution = Execution(arn, definition, pipeline["RoleArn"], scope, now())
+            execution = Execution(arn, definition, scope, now())
             self._executions[arn] = execution
         threading.Thread(target=execution.run, args=(self._call,), name=arn, daemon=True).start()
         return {"PipelineExecutionArn": arn}
@@ -147,6 +146,8 @@ def _parameters(definition: dict[str, Any], given: list[dict[str, str]]) -> dict
             found[name] = CASTS[each["Type"]](values.pop(name)) if name in values else each["DefaultValue"]
         except (ValueError, KeyError):
             raise invalid(f"Parameter [{name}] is not of type {each['Type']}.") from None
+        if found[name] not in each.get("EnumValues", [found[name]]):
+            raise invalid(f"Parameter [{name}] is none of {', '.join(each['EnumValues'])}.")
     if values:
         raise invalid(f"Unknown parameter: {', '.join(sorted(values))}.")
     return found

@@ -2,8 +2,12 @@
 
 import copy
 import json
+import os
 import re
+import subprocess
+import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,6 @@ from jsonschema import Draft202012Validator
 
 from local.activities import generate, write_csv
 from pipelines.definition import Place, definition
-from pipelines.shipping import ship, upsert
 
 from .clients import BUCKET, IMAGE, REGION, ROLE, SageMaker, channel, wait_for
 
@@ -77,6 +80,14 @@ def test_the_definition_fits_the_schema_and_its_arguments_the_operations() -> No
             assert strangers(shape, step["Arguments"], step["Name"]) == []
 
 
+def test_the_role_may_run_each_type_of_step() -> None:
+    role = (ROOT / "pipelines/role.yaml").read_text()
+    types = {step["Type"] for step in all_steps(definition(PLACE))}
+    operations = {OPERATIONS[each] for each in types & set(OPERATIONS)}
+    needed = operations | {each.replace("Create", "Describe") for each in operations}
+    assert needed - set(re.findall(r"sagemaker:(\w+)$", role, re.MULTILINE)) == set()
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -105,31 +116,64 @@ def control(sagemaker: SageMaker) -> Any:
 
 
 @pytest.fixture
-def pipeline(sagemaker: SageMaker, control: Any, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The pipeline of this repository, put into the engine by the command's own functions."""
+def command(sagemaker: SageMaker, s3_url: str, tmp_path: Path) -> Callable[..., str]:
+    """What `make pipeline` prints, for a stack that `make up` would have left these outputs of."""
+    outputs = {"DataBucketName": BUCKET, "DataKeyArn": PLACE.key_arn}
+    described = {"endpoint_url": s3_url, "engine_url": sagemaker.url, "outputs": outputs}
+    (tmp_path / "outputs.json").write_text(json.dumps(described))
+
+    def run(*arguments: str) -> str:
+        line = [sys.executable, "scripts/pipeline.py", "--home", str(tmp_path), *arguments]
+        environment = os.environ | {"PYTHONPATH": f"layers/core{os.pathsep}."}
+        return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+    return run
+
+
+@pytest.fixture
+def pipeline(command: Callable[..., str], s3_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of this repository's pipeline, put into the engine."""
     # What SageMaker gives a container, processes of the engine get from here.
     for name, value in {"AWS_ENDPOINT_URL": s3_url, "AWS_ACCESS_KEY_ID": "t", "AWS_SECRET_ACCESS_KEY": "t"}.items():
         monkeypatch.setenv(name, value)
-    code = ship(sagemaker.s3, BUCKET, [ROOT / "layers/core"])
     name = f"pipeline-{uuid.uuid4().hex}"
-    place = Place(REGION, BUCKET, PLACE.key_arn, code, ROLE)
-    arn = upsert(control, name, place)
-    assert upsert(control, name, place) == arn
+    assert command("--role", ROLE, "--name", name).endswith(f":pipeline/{name}\n")
     return name
+
+
+def test_the_command_prints_the_definition_and_brings_a_pipeline_up_to_date(
+    command: Callable[..., str], control: Any, pipeline: str
+) -> None:
+    printed = json.loads(command())
+    assert Draft202012Validator(SCHEMA).is_valid(printed)
+    before = control.describe_pipeline(PipelineName=pipeline)
+    command("--role", f"{ROLE}-of-another", "--name", pipeline)
+    after = control.describe_pipeline(PipelineName=pipeline)
+    assert (before["RoleArn"], after["RoleArn"]) == (ROLE, f"{ROLE}-of-another")
+    # The same code is the same archive; but for the role, which is a parameter's default, nothing has changed.
+    assert before["PipelineDefinition"].replace(ROLE, f"{ROLE}-of-another") == after["PipelineDefinition"]
+    given = json.loads(after["PipelineDefinition"])
+    assert given["Steps"] == json.loads(json.dumps(printed["Steps"]).replace("<code>", _code(given)))
+
+
+def _code(document: dict[str, Any]) -> str:
+    """The name of the archive in the bucket that the processing steps run."""
+    (code, *_) = document["Steps"][0]["Arguments"]["ProcessingInputs"]
+    return code["S3Input"]["S3Uri"].rpartition("/")[2].removesuffix(".zip")
 
 
 def carried_out(control: Any, name: str, **parameters: Any) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """An execution that has ended, and its steps by their names."""
     given = [{"Name": key, "Value": str(value)} for key, value in parameters.items()]
-    started = control.start_pipeline_execution(PipelineName=name, PipelineParameters=given)
+    arn = control.start_pipeline_execution(PipelineName=name, PipelineParameters=given)["PipelineExecutionArn"]
 
     def ended() -> dict[str, Any] | None:
-        found = control.describe_pipeline_execution(**started)
+        found = control.describe_pipeline_execution(PipelineExecutionArn=arn)
         return found if found["PipelineExecutionStatus"] != "Executing" else None
 
     execution = wait_for(ended, 120)
-    steps = control.list_pipeline_execution_steps(**started, SortOrder="Ascending")["PipelineExecutionSteps"]
-    return execution, {step["StepName"]: step for step in steps}
+    listed = control.list_pipeline_execution_steps(PipelineExecutionArn=arn, SortOrder="Ascending")
+    return execution, {step["StepName"]: step for step in listed["PipelineExecutionSteps"]}
 
 
 @pytest.fixture
@@ -142,27 +186,27 @@ def upload(sagemaker: SageMaker, tmp_path: Path) -> str:
 def test_the_pipeline_trains_scores_measures_and_registers_a_model(
     sagemaker: SageMaker, control: Any, pipeline: str, upload: str
 ) -> None:
-    execution, steps = carried_out(control, pipeline, Upload=upload, NumTrees=50, LeastPrecision=0.1)
+    execution, steps = carried_out(control, pipeline, Upload=upload, NumTrees=50)
     assert execution["PipelineExecutionStatus"] == "Succeeded", (execution, steps)
     assert list(steps) == [*STEPS, "Register"]
     assert {step["StepStatus"] for step in steps.values()} == {"Succeeded"}
     assert steps["IsGoodEnough"]["Metadata"] == {"Condition": {"Outcome": "True"}}
 
-    run = f"runs/{execution['PipelineExecutionArn'].rpartition('/')[2]}"
+    run_id = execution["PipelineExecutionArn"].rpartition("/")[2]
 
     def read(key: str) -> dict[str, Any]:
-        return json.loads(sagemaker.s3.get_object(Bucket=BUCKET, Key=f"{run}/{key}")["Body"].read())
+        return json.loads(sagemaker.s3.get_object(Bucket=BUCKET, Key=f"runs/{run_id}/{key}")["Body"].read())
 
     dataset, evaluation = read("pipeline/dataset/dataset.json"), read("pipeline/evaluation/evaluation.json")
     assert dataset["lines_read"] == 4_000
     assert evaluation["labelled"] == dataset["lines_validation"] == 800
-    assert evaluation["precision"] >= 0.1
+    assert evaluation["precision"] >= 0.5
     assert evaluation["caught"] >= 0.2
     assert read("encoder.json")
 
-    job = control.describe_training_job(
-        TrainingJobName=steps["Train"]["Metadata"]["TrainingJob"]["Arn"].rpartition("/")[2]
-    )
+    (summary,) = control.list_training_jobs(NameContains=run_id)["TrainingJobSummaries"]
+    job = control.describe_training_job(TrainingJobName=summary["TrainingJobName"])
+    assert job["TrainingJobArn"] == steps["Train"]["Metadata"]["TrainingJob"]["Arn"]
     assert job["HyperParameters"] == {
         "feature_dim": str(dataset["feature_dim"]),
         "num_trees": "50",
@@ -172,7 +216,7 @@ def test_the_pipeline_trains_scores_measures_and_registers_a_model(
     (container,) = package["InferenceSpecification"]["Containers"]
     assert container["ModelDataUrl"] == job["ModelArtifacts"]["S3ModelArtifacts"]
     assert package["ModelApprovalStatus"] == "PendingManualApproval"
-    assert package["CustomerMetadataProperties"] == {"run": run.removeprefix("runs/"), "upload": upload}
+    assert package["CustomerMetadataProperties"] == {"run": run_id, "upload": upload}
 
 
 def test_a_model_that_is_not_good_enough_is_not_registered(control: Any, pipeline: str, upload: str) -> None:
@@ -190,10 +234,9 @@ def test_an_upload_that_cannot_be_used_ends_at_the_first_step_and_says_why(
     execution, steps = carried_out(control, pipeline, Upload=f"s3://{BUCKET}/incoming/bad.csv")
     assert execution["PipelineExecutionStatus"] == steps["Preprocess"]["StepStatus"] == "Failed"
     assert list(steps) == ["Preprocess"]
-    job = steps["Preprocess"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
-    assert (
-        "InvalidUploadError: incoming/bad.csv" in control.describe_processing_job(ProcessingJobName=job)["ExitMessage"]
-    )
+    run_id = execution["PipelineExecutionArn"].rpartition("/")[2]
+    (job,) = control.list_processing_jobs(NameContains=run_id)["ProcessingJobSummaries"]
+    assert job["ExitMessage"].startswith("InvalidUploadError: incoming/bad.csv")
 
 
 def training(prefix: str, **changes: Any) -> dict[str, Any]:
@@ -213,7 +256,8 @@ def training(prefix: str, **changes: Any) -> dict[str, Any]:
 
 
 def document(*steps: dict[str, Any], **changes: Any) -> str:
-    parameters = [{"Name": "Trees", "Type": "Integer", "DefaultValue": 50}, {"Name": "Needed", "Type": "String"}]
+    trees = {"Name": "Trees", "Type": "Integer", "DefaultValue": 50}
+    parameters = [trees, {"Name": "Needed", "Type": "String", "EnumValues": ["x", "y"]}]
     return json.dumps({"Version": "2020-12-01", "Parameters": parameters, "Steps": list(steps)} | changes)
 
 
@@ -246,6 +290,7 @@ def test_parameters_that_are_refused(control: Any) -> None:
     for given, reason in (
         ({}, r"Parameter \[Needed\] has no value"),
         ({"Needed": "x", "Trees": "many"}, r"Parameter \[Trees\] is not of type Integer"),
+        ({"Needed": "z"}, r"Parameter \[Needed\] is none of x, y"),
         ({"Needed": "x", "Other": "y"}, "Unknown parameter: Other"),
     ):
         with pytest.raises(ClientError, match=reason):
@@ -261,7 +306,8 @@ def test_steps_run_in_the_order_of_what_they_need_and_a_failed_one_ends_the_exec
     name = create(control, document(model, training(sagemaker.put(normal_rows))))
     execution, steps = carried_out(control, name, Needed="x")
     assert (execution["PipelineExecutionStatus"], list(steps)) == ("Succeeded", ["Train", "Model"])
-    assert control.describe_model(ModelName=steps["Model"]["Metadata"]["Model"]["Arn"].rpartition("/")[2])
+    (made,) = control.list_models(NameContains=execution["PipelineExecutionArn"].rpartition("/")[2])["Models"]
+    assert made["ModelArn"] == steps["Model"]["Metadata"]["Model"]["Arn"]
 
     execution, steps = carried_out(control, name, Needed="x", Trees=7)
     assert (execution["PipelineExecutionStatus"], list(steps)) == ("Failed", ["Train"])
