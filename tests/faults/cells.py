@@ -94,6 +94,12 @@ class Cell(NamedTuple):
         return next((why for why, applies in NOT_RECOVERED.items() if applies(self)), None)
 
     @property
+    def loses_champion(self) -> bool:
+        """Whether the live model never answers as many scores as it is sent lines while it is compared."""
+        champion = self.call.function == "ScoreLines" and self.call.names.get("EndpointName") == "<live-resource>"
+        return champion and self.workflow.startswith("train") and self.kind == "miscounted" and not self.once
+
+    @property
     def may_tell_twice(self) -> bool:
         return self.call.operation == "Publish" and self.kind in LOST_ANSWERS
 

@@ -1,5 +1,6 @@
 """Plays a cell, and says what does not hold: the invariants of docs/reliability.md."""
 
+import dataclasses
 import hashlib
 import inspect
 import io
@@ -178,11 +179,23 @@ def _settled_problems(
 def _problems(cell: Cell, workflow: Workflow, rehearsal: Rehearsal, stage: Stage, run: Run, met: int) -> list[str]:
     ending, clean = Ending.of(stage, run), rehearsal.ending
     problems = _left_over(stage, rehearsal.hosted)
+    if cell.loses_champion:
+        clean = _without_champion(stage, run, ending, clean)
     if run.status == "SUCCEEDED" or workflow.status != "SUCCEEDED":
         problems += _differences(workflow, ending, clean, run)
     else:
         problems += _of_a_failure(cell, workflow, ending, rehearsal, run)
     return problems + _of_mails(cell, workflow, ending, clean, run, met)
+
+
+def _without_champion(stage: Stage, run: Run, ending: Ending, clean: Ending) -> Ending:
+    """How a run must end whose live model does not score any more: it is replaced without a comparison."""
+    key = "runs/<run>/results/comparison.json"
+    told = stage.find(key.replace("<run>", run.name)) or {}
+    results = {name: digest for name, digest in clean.results.items() if "/scores/champion/" not in name}
+    if (told.get("by"), told.get("promoted")) == ("nothing", True):
+        results[key] = ending.results[key]
+    return dataclasses.replace(clean, results=results)
 
 
 def _differences(workflow: Workflow, ending: Ending, clean: Ending, run: Run) -> list[str]:
