@@ -4,6 +4,7 @@ CSV in and JSON Lines out: the forest answers no CSV, and SageMaker joins input 
 batch_scoring.py joins the answers to the lines by their order.
 """
 
+import json
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -11,12 +12,24 @@ from botocore.exceptions import ClientError
 from suspicious_lines import store
 from suspicious_lines.aws import client, error_code, error_message
 from suspicious_lines.errors import ModelGoneError
+from suspicious_lines.hosting_modes import mode_of
 from suspicious_lines.large_messages import BatchJob, TransformRequest
 from suspicious_lines.large_settings import BatchSettings
 from suspicious_lines.layout import RunFiles, resource_name, run_tags
 from suspicious_lines.training import LOCAL_DISK
 
 MAX_PAYLOAD_MB = 6
+
+
+def folder_of(parts: list[str]) -> str:
+    """The kind of part that the job scores: the first's."""
+    return parts[0].rpartition("/")[0]
+
+
+def name_in_job(part: str, folder: str) -> str:
+    """What a part is called among those of the job, without an ending: one of another kind begins with that."""
+    kind, _, name = part.rpartition("/")
+    return name if kind == folder else f"{kind.rpartition('/')[2]}-{name}"
 
 
 def transform_job(request: TransformRequest, settings: BatchSettings, name: str) -> dict[str, Any]:
@@ -31,7 +44,7 @@ def transform_job(request: TransformRequest, settings: BatchSettings, name: str)
             "DataSource": {
                 "S3DataSource": {
                     "S3DataType": "S3Prefix",
-                    "S3Uri": f"s3://{bucket}/{files.prefix}/features/{request.part.rpartition('/')[0]}/",
+                    "S3Uri": f"s3://{bucket}/{files.features_of(folder_of(request.parts))}",
                 }
             },
             "ContentType": "text/csv",
@@ -53,14 +66,22 @@ def transform_job(request: TransformRequest, settings: BatchSettings, name: str)
 
 
 def start_transform(request: TransformRequest, settings: BatchSettings) -> BatchJob:
-    """Starts the job, or finds it started by an earlier try.
+    """Starts the job, or finds it started by an earlier try. Where no endpoint can score the few parts of other kinds,
+    the job does: copies of them are put beside its own.
 
     Raises:
         ModelGoneError: there is no such model any more.
         QuotaExceededError: other jobs hold the account's instances.
     """
     name = resource_name(settings.resource_prefix, request.run, request.model_name)
-    store.put_json(settings.data_bucket, RunFiles(request.run).transform_job, {"job_name": name})
+    bucket, files = settings.data_bucket, RunFiles(request.run)
+    folder = folder_of(request.parts)
+    if not mode_of(request.model_name).endpoint:
+        for part in request.parts:
+            if not part.startswith(f"{folder}/"):
+                features = store.get_bytes(bucket, files.features(part))
+                store.put(bucket, f"{files.features_of(folder)}{name_in_job(part, folder)}.csv", features, "text/csv")
+    store.put_json(bucket, files.transform_job, _note(request, bucket, files, name))
     try:
         client("sagemaker").create_transform_job(**transform_job(request, settings, name))
     except ClientError as error:
@@ -69,3 +90,14 @@ def start_transform(request: TransformRequest, settings: BatchSettings) -> Batch
         if error_code(error) != "ResourceInUse":
             raise
     return BatchJob(job_name=name, poll_seconds=settings.poll_seconds)
+
+
+def _note(request: TransformRequest, bucket: str, files: RunFiles, name: str) -> dict[str, Any]:
+    """Which job scores, for those that stop it or ask what it cost. The champion's comes second in a run, and the note
+    keeps the first."""
+    if not request.parts[0].startswith("champion/"):
+        return {"job_name": name}
+    noted = store.get_with_etag(bucket, files.transform_job)
+    first = json.loads(noted[0]) if noted else {}
+    before = [*first.get("before", []), *([first["job_name"]] if first.get("job_name") not in (None, name) else [])]
+    return {"job_name": name, "before": before}

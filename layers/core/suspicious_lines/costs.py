@@ -15,9 +15,10 @@ _LAMBDA_GB = 2.0
 
 class Cost(BaseModel):
     """An estimate: Lambda as if every function had 2 GB for the whole of its state (an upper bound), inference for the
-    time of its calls. Left out: storage, requests and e-mail (below a cent a run), and the calls and transitions in the
-    executions of a Distributed Map. `batch`: the processing and transform jobs of a large file. It and `training` are
-    null where the price table does not know the instance type."""
+    time of its calls, on instances as if one had taken them all. Left out: what instances and provisioned concurrency
+    cost while nobody calls, storage, requests and e-mail (below a cent a run), and the calls and transitions in the
+    executions of a Distributed Map. `batch`: the processing and transform jobs of a large file. It, `training` and
+    `inference` are null where the price table does not know the instance type."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -28,7 +29,7 @@ class Cost(BaseModel):
     state_machine: float
     training: float | None
     batch: float | None = 0.0  # receipts of former versions know none
-    inference: float
+    inference: float | None
     total: float
 
 
@@ -43,34 +44,43 @@ def estimate(
     transitions: int,
     training_seconds: int,
     instance_type: str,
-    endpoint_memory_mb: int,
+    inference_second: float | None,
     batch_seconds: float,
     batch_instance_type: str,
 ) -> Cost:
-    """`states`: seconds by state; `training_seconds` and `batch_seconds`: billable, of SageMaker's jobs."""
+    """`states`: seconds by state; `training_seconds` and `batch_seconds`: billable, of SageMaker's jobs;
+    `inference_second`: what a second of scoring costs, see there."""
     known = prices()
     in_functions = sum(seconds for name, seconds in states.items() if not name.startswith(_NO_FUNCTION))
     training = _job(training_seconds, instance_type)
     batch = _job(batch_seconds, batch_instance_type)
+    scoring = sum(states.get(name, 0.0) for name in _SCORING)
+    inference = 0.0 if not scoring else None if inference_second is None else scoring * inference_second
     parts = {
         "functions": in_functions * _LAMBDA_GB * known["lambda_gb_second"],
         "state_machine": transitions * known["step_functions_transition"],
-        "inference": sum(states.get(name, 0.0) for name in _SCORING)
-        * endpoint_memory_mb / 1024 * known["serverless_inference_gb_second"],
-    }  # fmt: skip
+    }
     return Cost(
         currency=known["currency"],
         region=known["region"],
         as_of=known["as_of"],
         training=None if training is None else round(training, 6),
         batch=None if batch is None else round(batch, 6),
-        total=round(sum(parts.values()) + (training or 0) + (batch or 0), 6),
+        inference=None if inference is None else round(inference, 6),
+        total=round(sum(parts.values()) + (training or 0) + (batch or 0) + (inference or 0), 6),
         **{name: round(cost, 6) for name, cost in parts.items()},
     )
 
 
+def inference_second(mode: str, memory_mb: int, instance_type: str) -> float | None:
+    """What a second of scoring costs in a hosting mode; null where the price table does not know the instance type."""
+    if mode in {"serverless", "provisioned"}:
+        return memory_mb / 1024 * prices()["serverless_inference_gb_second"]
+    return _job(1.0, instance_type)
+
+
 def _job(seconds: float, instance_type: str) -> float | None:
-    """SageMaker bills training, processing and transform jobs alike, by the instance's time."""
+    """SageMaker bills jobs and endpoints alike, by the instance's time."""
     if not seconds:
         return 0.0
     hourly = prices()["training_hour"].get(instance_type)

@@ -68,9 +68,10 @@ def explain(
     encoder: Encoder,
     rules: Rules,
     reference: Reference,
-    score: Score,
+    score: Score | None,
 ) -> pd.DataFrame:
-    """Explains flagged lines, worst first, of shape [n] with `model_score`.
+    """Explains flagged lines, worst first, of shape [n] with `model_score`; `score` is None where no endpoint can be
+    asked, and then the field is the one furthest from what is usual.
 
     Returns a frame of the same index: `field`, the field that holds the most; `shares`, a dict of the share that each
     field holds (empty where it was not tried); `reason`, a sentence; `expected_low`, `expected_high`, the usual range
@@ -87,9 +88,11 @@ def explain(
     return pd.DataFrame(rows, columns=columns, index=lines.index)
 
 
-def _drops(lines: pd.DataFrame, usual: Usual, encoder: Encoder, score: Score) -> np.ndarray:
+def _drops(lines: pd.DataFrame, usual: Usual, encoder: Encoder, score: Score | None) -> np.ndarray:
     """How much the score drops with each of FIELDS put right: shape [n, fields], NaN where it was not tried."""
     drops = np.full((len(lines), len(FIELDS)), np.nan)
+    if score is None:
+        return drops
     variants = _variants(lines.head(MOST_LINES), usual, encoder)
     if variants.empty:
         return drops

@@ -6,8 +6,8 @@ from datetime import UTC
 
 from suspicious_lines import claims, store
 from suspicious_lines.aws import client, found
-from suspicious_lines.costs import estimate
-from suspicious_lines.hosting import delete_endpoint, settle
+from suspicious_lines.costs import estimate, inference_second
+from suspicious_lines.hosting import delete_endpoint, hosted_names, settle
 from suspicious_lines.jobs import TRAINING, batch_seconds, stop, stop_batch
 from suspicious_lines.layout import RunFiles, captured_key, resource_name
 from suspicious_lines.messages import Failure, FailureReport, Upload
@@ -27,16 +27,21 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
         EndpointBusyError: the run's endpoint is changing and cannot be deleted yet.
     """
     bucket = settings.data_bucket
-    name = resource_name(settings.resource_prefix, report.run)
+    job = resource_name(settings.resource_prefix, report.run)
+    modes = (settings.hosting_mode, settings.former_hosting_mode)
+    hosted = hosted_names(settings.resource_prefix, report.run, modes)
     error = report.error or report.status
-    cause = _cause(report, name)
+    cause = _cause(report, job, hosted)
     upload = _upload(report)
 
     # A promoted model serves the lines to come, and a former one that is kept can do so again: neither is a leftover,
     # even if what followed failed.
     deleted = stop_batch(bucket, report.run)
-    if withdraw(bucket, report.run, name):
-        deleted += _clean_up(name)
+    if withdraw(bucket, report.run, hosted):
+        deleted += stop(TRAINING, job)
+        for name in hosted:
+            settle(name, SETTLE_SECONDS)
+            deleted += delete_endpoint(name)
     # A file that cannot be used stays claimed: another delivery of it would only be refused once more.
     if upload and error != _UPLOAD_AT_FAULT:
         claims.release(settings.claim_table, upload, report.run)
@@ -64,7 +69,8 @@ def _report(
         timings=timings,
         estimated_cost=estimate(
             timings.states, timings.transitions, training_seconds(name), settings.training_instance_type,
-            settings.endpoint_memory_mb, batch_seconds(bucket, report.run), settings.batch_instance_type,
+            inference_second(settings.hosting_mode, settings.endpoint_memory_mb, settings.endpoint_instance_type),
+            batch_seconds(bucket, report.run), settings.batch_instance_type,
         ),
         error=error,
         cause=cause,
@@ -89,26 +95,22 @@ def _upload(report: FailureReport) -> Upload | None:
         return None
 
 
-def _cause(report: FailureReport, name: str) -> str:
-    """The failure in words: a function's own message, or SageMaker's reason."""
+def _cause(report: FailureReport, job: str, hosted: list[str]) -> str:
+    """The failure in words: a function's own message, or SageMaker's reason; `hosted`: names that the endpoint may
+    have."""
     cause = report.cause or f"The execution ended as {report.status}."
     with contextlib.suppress(ValueError, KeyError, TypeError):
         cause = json.loads(cause)["errorMessage"]
     describe = {
-        "TrainingFailedError": (client("sagemaker").describe_training_job, "TrainingJobName"),
-        "EndpointFailedError": (client("sagemaker").describe_endpoint, "EndpointName"),
+        "TrainingFailedError": (client("sagemaker").describe_training_job, "TrainingJobName", [job]),
+        "EndpointFailedError": (client("sagemaker").describe_endpoint, "EndpointName", hosted),
     }.get(report.error or "")
     if describe:
-        described = found(describe[0], **{describe[1]: name}) or {}
+        tried = ((name, found(describe[0], **{describe[1]: name}) or {}) for name in describe[2])
+        name, described = next((pair for pair in tried if pair[1]), (describe[2][0], {}))
         status = described.get("SecondaryStatus") or described.get("EndpointStatus", "gone")
         cause += f" {name} is {status}: {described.get('FailureReason', 'SageMaker gives no reason')}"
     return cause
-
-
-def _clean_up(name: str) -> list[str]:
-    stopped = stop(TRAINING, name)
-    settle(name, SETTLE_SECONDS)
-    return stopped + delete_endpoint(name)
 
 
 def _tell(receipt: Receipt, place: str, settings: FailureSettings) -> None:

@@ -1,35 +1,37 @@
-"""The run's model, endpoint configuration and serverless endpoint: all three have one name, derived from the run."""
+"""The run's model, endpoint configuration and endpoint: all three have one name, derived from the run and its mode.
+
+What differs from mode to mode is in hosting_modes.py; the modes' own names keep an endpoint from being taken for, or
+updated into, one of another mode.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from suspicious_lines.aws import client, error_code, error_message, found
 from suspicious_lines.errors import EndpointBusyError
-from suspicious_lines.layout import resource_name, run_tags
+from suspicious_lines.hosting_modes import MODES, mode_of
+from suspicious_lines.layout import VARIANT, RunFiles, resource_name, run_tags
+from suspicious_lines.scaling import stop_scaling
 from suspicious_lines.settings import HostingSettings
 from suspicious_lines.train_messages import DeployRequest, Endpoint
 from suspicious_lines.training import image_uri
 
-VARIANT = "forest"
 SETTLE_POLL_SECONDS = 2
 
 
 def deploy_endpoint(request: DeployRequest, settings: HostingSettings) -> Endpoint:
-    """Creates the run's endpoint, or finds what an earlier try made of it; it is not InService yet on return."""
-    sagemaker = client("sagemaker")
-    name = resource_name(settings.resource_prefix, request.run)
+    """Creates the run's endpoint, or finds what an earlier try made of it; it is not InService yet on return. Of a mode
+    without endpoints, the model alone."""
+    sagemaker, mode = client("sagemaker"), MODES[settings.hosting_mode]
+    name = resource_name(settings.resource_prefix, request.run, mark=mode.mark)
     tags = run_tags(request.run)
     job = sagemaker.describe_training_job(TrainingJobName=request.job_name)
     container = {
         "Image": image_uri(settings.aws_region),
         "ModelDataUrl": job["ModelArtifacts"]["S3ModelArtifacts"],
-    }
-    serverless = {
-        "MemorySizeInMB": settings.endpoint_memory_mb,
-        "MaxConcurrency": settings.endpoint_max_concurrency,
     }
     _unless_exists(
         sagemaker.create_model,
@@ -38,16 +40,18 @@ def deploy_endpoint(request: DeployRequest, settings: HostingSettings) -> Endpoi
         ExecutionRoleArn=settings.training_role_arn,
         Tags=tags,
     )
-    _unless_exists(
-        sagemaker.create_endpoint_config,
-        EndpointConfigName=name,
-        ProductionVariants=[{"VariantName": VARIANT, "ModelName": name, "ServerlessConfig": serverless}],
-        Tags=tags,
-    )
-    _unless_exists(sagemaker.create_endpoint, EndpointName=name, EndpointConfigName=name, Tags=tags)
+    if mode.endpoint:
+        _unless_exists(
+            sagemaker.create_endpoint_config,
+            EndpointConfigName=name,
+            ProductionVariants=[{"VariantName": VARIANT, "ModelName": name, **mode.variant(settings)}],
+            **mode.configuration(settings, RunFiles(request.run)),
+            Tags=tags,
+        )
+        _unless_exists(sagemaker.create_endpoint, EndpointName=name, EndpointConfigName=name, Tags=tags)
     return Endpoint(
         endpoint_name=name,
-        max_concurrency=settings.endpoint_max_concurrency,
+        max_concurrency=settings.endpoint_max_concurrency if mode.endpoint else 0,
         poll_seconds=settings.poll_seconds,
     )
 
@@ -61,26 +65,38 @@ def _unless_exists(create: Callable[..., Any], **request: Any) -> None:
             raise
 
 
+def hosted_names(prefix: str, run: str, modes: Iterable[str] = MODES) -> list[str]:
+    """The names that a run's model has in these modes."""
+    return [resource_name(prefix, run, mark=MODES[mode].mark) for mode in dict.fromkeys(modes)]
+
+
 def exists(name: str) -> bool:
-    """Whether there is an endpoint of this name, in whatever state."""
-    return found(client("sagemaker").describe_endpoint, EndpointName=name) is not None
+    """Whether there is an endpoint of this name, in whatever state; or a model, of a mode without endpoints."""
+    return _described(name) is not None
 
 
 def can_score(name: str) -> bool:
-    """Whether there is an endpoint of this name that takes requests."""
-    endpoint = found(client("sagemaker").describe_endpoint, EndpointName=name)
-    return endpoint is not None and endpoint["EndpointStatus"] in {"InService", "Updating", "SystemUpdating"}
+    """Whether there is an endpoint of this name that takes requests; or a model, of a mode without endpoints."""
+    described = _described(name)
+    scoring = {"InService", "Updating", "SystemUpdating"}
+    return described is not None and described.get("EndpointStatus", "InService") in scoring
+
+
+def _described(name: str) -> dict[str, Any] | None:
+    if mode_of(name).endpoint:
+        return found(client("sagemaker").describe_endpoint, EndpointName=name)
+    return found(client("sagemaker").describe_model, ModelName=name)
 
 
 def settle(name: str, seconds: float) -> None:
-    """Waits until an endpoint can be deleted: SageMaker refuses while it is being created or updated.
+    """Waits until an endpoint can be deleted, if there is one: SageMaker refuses while it is being created or updated.
 
     Raises:
         EndpointBusyError: it is still changing after `seconds`.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        endpoint = found(client("sagemaker").describe_endpoint, EndpointName=name)
+        endpoint = _described(name) if mode_of(name).endpoint else None
         if not endpoint or endpoint["EndpointStatus"] not in {"Creating", "Updating", "SystemUpdating"}:
             return
         time.sleep(SETTLE_POLL_SECONDS)
@@ -88,19 +104,21 @@ def settle(name: str, seconds: float) -> None:
 
 
 def delete_endpoint(name: str) -> list[str]:
-    """Deletes the endpoint, configuration and model of this name; returns which of them there were.
+    """Deletes the endpoint, configuration and model of this name, and ends its scaling; returns which of the three
+    there were.
 
     Raises:
         EndpointBusyError: the endpoint is changing and cannot be deleted yet.
     """
     sagemaker = client("sagemaker")
-    steps: list[tuple[str, Callable[..., Any], str]] = [
+    endpoint: list[tuple[str, Callable[..., Any], str]] = [
         ("endpoint", sagemaker.delete_endpoint, "EndpointName"),
         ("endpoint configuration", sagemaker.delete_endpoint_config, "EndpointConfigName"),
-        ("model", sagemaker.delete_model, "ModelName"),
     ]
+    model: tuple[str, Callable[..., Any], str] = ("model", sagemaker.delete_model, "ModelName")
+    stop_scaling(name)  # before the endpoint: what scales is named after it
     deleted = []
-    for what, delete, parameter in steps:
+    for what, delete, parameter in [*(endpoint if mode_of(name).endpoint else []), model]:
         try:
             delete(**{parameter: name})
         except ClientError as error:

@@ -85,8 +85,10 @@ def _listed(kind: Kind, prefix: str) -> Iterator[dict[str, Any]]:
 
 
 def _noted(bucket: str, run: str) -> Iterator[tuple[Kind, str]]:
-    """The last job of each kind that the run has noted before it started it; perhaps it never did."""
+    """The last job of each kind that the run has noted before it started it; perhaps it never did. And those before it
+    that scored the run's lines by another model."""
     files = RunFiles(run)
     for kind, key in ((PROCESSING, files.preprocessing_job), (TRANSFORM, files.transform_job)):
         if note := store.get_with_etag(bucket, key):
-            yield kind, json.loads(note[0])["job_name"]
+            noted = json.loads(note[0])
+            yield from ((kind, name) for name in [*noted.get("before", []), noted["job_name"]])

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from suspicious_lines.messages import Dataset, Message, Part, Run, Upload
+from suspicious_lines.messages import Dataset, Message, Run, Upload
 from suspicious_lines.score_messages import ModelInUse
 
 
@@ -39,16 +39,16 @@ class Preprocessed(Message):
 
 
 class TransformRequest(Message):
-    """`model_name`: of SageMaker's model, which has the endpoint's name; `part`: the first of those that the job
-    scores, which are all in one folder."""
+    """`model_name`: of SageMaker's model, which has the endpoint's name; `parts`: see FinishTransformRequest."""
 
     run: str = Run
     model_name: str
-    part: str = Part
+    parts: list[str] = Field(min_length=1)
 
 
 class FinishTransformRequest(Message):
-    """`parts`: all of the run; the job has scored those in the first's folder, the endpoint scores the others."""
+    """`parts`: all of the run; the job has scored those in the first's folder. The endpoint scores the others; of a
+    model without one, the job has."""
 
     run: str = Run
     job_name: str

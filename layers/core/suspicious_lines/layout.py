@@ -18,6 +18,9 @@ CAPTURED_PREFIX = "scored/"
 JUDGED_PREFIX = "judged/"
 RUN_TAG = "suspicious-lines:run"
 _CHAMPION = re.compile(r"champion/[0-9a-f]{8}/")
+VARIANT = "forest"  # of every endpoint: its only one
+# What begins the last part of a hosted model's name, by hosting mode: no digest begins so. See hosting_modes.py.
+MARKS = ("", "pc", "rt", "as", "bt")
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,15 @@ class RunFiles:
         """Which transform job scores the lines of a large file."""
         return f"{self.prefix}/transform.json"
 
+    def asynchronous(self, name: str) -> str:
+        """What an asynchronous endpoint is sent for the run, and the notes of where it answers."""
+        return f"{self.prefix}/async/{name}"
+
+    @property
+    def captured(self) -> str:
+        """Where a real-time endpoint writes what it was asked and answered."""
+        return f"{self.prefix}/captured"
+
     def transformed(self, job_name: str) -> str:
         """The folder that a transform job writes its answers to."""
         return f"{self.prefix}/transformed/{job_name}/"
@@ -80,6 +92,9 @@ class RunFiles:
     @property
     def champion_parts(self) -> str:
         return f"{self.prefix}/champion-parts.json"
+
+    def features_of(self, kind: str) -> str:
+        return f"{self.prefix}/features/{kind}/"
 
     def features(self, part: str) -> str:
         return f"{self.prefix}/features/{part}.csv"
@@ -144,15 +159,23 @@ def ground_truth_key(at: datetime, run: str) -> str:
     return f"ground-truth/{at.astimezone(UTC):%Y/%m/%d/%H}/{run}.jsonl"
 
 
-def resource_name(prefix: str, run: str, attempt: str = "") -> str:
+def resource_name(prefix: str, run: str, attempt: str = "", mark: str = "") -> str:
     """The name of a run's training job, model, endpoint configuration and endpoint, and of its processing and transform
-    jobs, where `attempt` is what differs when the run begins again with another model.
+    jobs, where `attempt` is what differs when the run begins again with another model. `mark`, one of MARKS, is the
+    hosting mode's: an endpoint cannot change into one of another mode, so that each mode has a name of its own.
 
     Derived, so that a retry finds what it made before and a clean-up finds it without a note. Execution names have up
     to 80 characters and `_`; SageMaker's have 63 and no `_`: hence the readable start of the run and a digest of it.
     """
     start = re.sub(r"[^a-zA-Z0-9]", "", run)[:8].lower()
-    return f"{prefix}-{start}-{hashlib.sha256((run + attempt).encode()).hexdigest()[:12]}"
+    digest = hashlib.sha256((run + attempt).encode()).hexdigest()
+    return f"{prefix}-{start}-{mark}{digest[: 12 - len(mark)]}"
+
+
+def mark_of(name: str) -> str:
+    """Which of MARKS a model's or endpoint's name has."""
+    found = re.match("|".join(filter(None, MARKS)), name.rpartition("-")[2])
+    return found[0] if found else ""
 
 
 def run_tags(run: str) -> list[dict[str, str]]:
@@ -163,4 +186,5 @@ def run_tags(run: str) -> list[dict[str, str]]:
 def is_resource_name(prefix: str, name: str) -> bool:
     """Whether `resource_name` could have made this name for this prefix, and for no other prefix that it starts with:
     a stack's name may begin with another's."""
-    return re.fullmatch(rf"{re.escape(prefix)}-[a-z0-9]{{0,8}}-[0-9a-f]{{12}}", name) is not None
+    digest = "|".join(f"{mark}[0-9a-f]{{{12 - len(mark)}}}" for mark in MARKS)
+    return re.fullmatch(rf"{re.escape(prefix)}-[a-z0-9]{{0,8}}-({digest})", name) is not None

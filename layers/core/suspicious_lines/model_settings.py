@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from suspicious_lines.settings import BucketSettings
+from suspicious_lines.settings import BucketSettings, ScalingSettings
 
 
 class CompareSettings(BucketSettings):
@@ -18,6 +18,6 @@ class RestoreSettings(RefuseSettings):
     models_kept: int = Field(ge=1, le=10)
 
 
-class PromoteSettings(BucketSettings):
+class PromoteSettings(BucketSettings, ScalingSettings):
     models_kept: int = Field(ge=1, le=10)
     score_state_machine_arn: str = Field(pattern=r"^arn:aws[a-z-]*:states:.+$")

@@ -15,6 +15,7 @@ from suspicious_lines.drift import Measure
 from suspicious_lines.drift_page import drift_html
 from suspicious_lines.errors import InvalidUploadError
 from suspicious_lines.features import features_csv
+from suspicious_lines.hosting_modes import mode_of
 from suspicious_lines.layout import CAPTURED_PREFIX, RunFiles, monitoring_key
 from suspicious_lines.model_messages import LiveModel
 from suspicious_lines.monitor_messages import Drift, DriftRequest
@@ -84,14 +85,16 @@ def measure_drift(request: DriftRequest, settings: DriftSettings) -> Drift:
         return _write(report.model_copy(update={"note": few}), bucket, live)
     rules = Rules.read(bucket)
     watched = Watched(live, read_yardstick(bucket, live.run, rules), rules)
-    measures = judged(watched, lines, *_planted_scores(watched, lines, settings.split_seed))
+    measures = judged(watched, lines)
+    if mode_of(live.endpoint_name).endpoint:
+        measures.append(drift.caught(*_planted_scores(watched, lines, bucket, settings.split_seed), MEASURES))
     measures.append(_rejected(bucket, keys, settings.rejected_percent))
     found = {"matters": lines["matter_number"].nunique(), "measures": measures}
     return _write(report.model_copy(update=found), bucket, live)
 
 
-def judged(watched: Watched, lines: pd.DataFrame, caught_then: np.ndarray, caught_now: np.ndarray) -> list[Measure]:
-    """All that can be measured of lines and of the planted errors caught among the baseline's and among them."""
+def judged(watched: Watched, lines: pd.DataFrame) -> list[Measure]:
+    """All that can be measured of lines and of what was said of them."""
     baseline, encoder, threshold = watched.model.past, watched.model.encoder, watched.live.threshold
     flagged = [pd.Series(frame["score"] >= threshold, name="flagged") for frame in (baseline, lines)]
     unseen = [pd.Series(encoder.unseen(frame), name="unseen") for frame in (baseline, lines)]
@@ -100,7 +103,6 @@ def judged(watched: Watched, lines: pd.DataFrame, caught_then: np.ndarray, caugh
         *drift.stability(baseline, lines, encoder, MEASURES),
         drift.share("lines above the threshold", flagged, matters, MEASURES),
         drift.share("lines with a category unseen in training", unseen, matters, MEASURES),
-        drift.caught(caught_then, caught_now, MEASURES),
     ]
 
 
@@ -114,9 +116,10 @@ def _day(request: DriftRequest) -> date:
         raise InvalidUploadError("the execution's input", "day is no date", 'Give {"day": "2026-11-23"}.') from error
 
 
-def _planted_scores(watched: Watched, lines: pd.DataFrame, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which errors, planted among the baseline's and among the day's lines, are caught: two masks."""
-    send = sender(watched.live.endpoint_name)
+def _planted_scores(watched: Watched, lines: pd.DataFrame, bucket: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which errors, planted among the baseline's and among the day's lines, are caught: two masks. A model without an
+    endpoint cannot be asked."""
+    send = sender(watched.live.endpoint_name, bucket, RunFiles(watched.live.run))
     caught = []
     for frame in (watched.model.past, lines.assign(error=pd.array([pd.NA] * len(lines), dtype="boolean"))):
         planted = plant(frame, seed)

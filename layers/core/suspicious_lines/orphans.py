@@ -10,9 +10,9 @@ from typing import Any
 from suspicious_lines import executions, store
 from suspicious_lines.aws import client
 from suspicious_lines.errors import EndpointBusyError
-from suspicious_lines.hosting import delete_endpoint
+from suspicious_lines.hosting import delete_endpoint, hosted_names
 from suspicious_lines.jobs import in_progress, run_of, stop
-from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, resource_name, told_key
+from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, told_key
 from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.promotion import find_live_model
 from suspicious_lines.registering import expire_package
@@ -40,7 +40,7 @@ def delete_orphans(settings: OrphanSettings) -> Cleared:
     live = find_live_model(settings.data_bucket)
     models = [live, *live.former] if live else []
     needed = running | {model.run for model in models}
-    kept = {resource_name(prefix, run) for run in needed} | {model.endpoint_name for model in models}
+    kept = {name for run in needed for name in hosted_names(prefix, run)} | {model.endpoint_name for model in models}
     for job in jobs:
         if run_of(job) not in running:
             untold.add("hosted", f"{job.kind.title} {job.name}")

@@ -11,6 +11,7 @@ from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles
 from suspicious_lines.model_messages import LiveModel, ModelChange, ModelVersion, PromoteRequest, Refused, RefuseRequest
 from suspicious_lines.model_settings import PromoteSettings, RefuseSettings
 from suspicious_lines.notifications import Note, publish
+from suspicious_lines.scaling import start_scaling
 
 TRIES = 5
 LISTED = 100
@@ -44,6 +45,7 @@ def promote_model(request: PromoteRequest, settings: PromoteSettings) -> LiveMod
             raise RunEndedError(
                 f"run {request.run} was reported as failed, or its endpoint is gone: drop the file again"
             )
+        start_scaling(request.endpoint_name, settings)  # before it is live: what cannot scale must not be
         return _promoted(current, request, threshold, settings.models_kept)
 
     live = change_live_model(bucket, promoted)
@@ -95,9 +97,10 @@ def replaced(current: LiveModel | None, new: ModelVersion, change: ModelChange, 
     )
 
 
-def withdraw(bucket: str, run: str, endpoint_name: str) -> bool:
-    """Keeps the model of a failed run from going live, so that its endpoint can be deleted. False where it is live, or
-    kept to go back to. The endpoint of an approval, whose run is its execution, is that of another run's model.
+def withdraw(bucket: str, run: str, hosted: list[str]) -> bool:
+    """Keeps the model of a failed run from going live, so that its endpoint can be deleted, which has one of the names
+    in `hosted`. False where it is live, or kept to go back to. The endpoint of an approval, whose run is its execution,
+    is that of another run's model.
 
     It is noted in what promotions replace on condition: one that is under way has either happened, or does not.
     Before the first promotion of all there is nothing to note it in.
@@ -109,10 +112,10 @@ def withdraw(bucket: str, run: str, endpoint_name: str) -> bool:
         found = store.get_with_etag(bucket, LIVE_MODEL_KEY)
         models = json.loads(found[0]) if found else {}  # perhaps another version's: only what is needed is read
         kept = [models, *models.get("former", [])]
-        if any(run == model.get("run") or endpoint_name == model.get("endpoint_name") for model in kept):
+        if any(run == model.get("run") or model.get("endpoint_name") in hosted for model in kept):
             return False
         noted = models.get("withdrawn", [])
-        if not found or run in noted or not exists(endpoint_name):
+        if not found or run in noted or not any(map(exists, hosted)):
             return True
         if store.replace(
             bucket, LIVE_MODEL_KEY, store.json_text(models | {"withdrawn": [run, *noted][:LISTED]}), found[1]

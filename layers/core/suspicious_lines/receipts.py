@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from suspicious_lines import store
 from suspicious_lines.aws import client, found
-from suspicious_lines.costs import Cost, estimate
+from suspicious_lines.costs import Cost, estimate, inference_second
 from suspicious_lines.errors import AwsUnavailableError, RunEndedError
+from suspicious_lines.hosting_modes import mode_of
 from suspicious_lines.jobs import batch_seconds
 from suspicious_lines.layout import RunFiles, resource_name
 from suspicious_lines.messages import ChosenThreshold, Decision, ReceiptRequest, Upload
@@ -67,7 +68,7 @@ def write_receipt(request: ReceiptRequest, settings: ReceiptSettings) -> Receipt
         timings=timings,
         estimated_cost=estimate(
             timings.states, timings.transitions, training_seconds(resource_name(settings.resource_prefix, request.run)),
-            settings.training_instance_type, settings.endpoint_memory_mb,
+            settings.training_instance_type, _inference_second(request, settings),
             batch_seconds(settings.data_bucket, request.run), settings.batch_instance_type,
         ),
     )  # fmt: skip
@@ -97,6 +98,11 @@ def _model(request: ReceiptRequest) -> dict[str, str] | None:
         return None
     encoder = RunFiles(request.model_run).encoder
     return {"run": request.model_run, "endpoint": request.endpoint_name, "encoder": encoder}
+
+
+def _inference_second(request: ReceiptRequest, settings: ReceiptSettings) -> float | None:
+    mode = mode_of(request.endpoint_name or "")
+    return inference_second(mode.name, settings.endpoint_memory_mb, settings.endpoint_instance_type)
 
 
 def training_seconds(job_name: str) -> int:

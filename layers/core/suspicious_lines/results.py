@@ -1,5 +1,6 @@
 """The results of a run: every line with its score, the flagged ones explained, the metrics and the page."""
 
+import functools
 from datetime import UTC, date
 from typing import Any
 
@@ -9,7 +10,8 @@ from suspicious_lines import datasets, store
 from suspicious_lines.capturing import capture
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import RunEndedError
-from suspicious_lines.explain import explain
+from suspicious_lines.explain import Score, explain
+from suspicious_lines.hosting_modes import mode_of
 from suspicious_lines.judging import Judgement, found_by, judge, judge_by
 from suspicious_lines.layout import RunFiles, captured_key
 from suspicious_lines.lines import COLUMNS, FIELDS
@@ -71,7 +73,7 @@ def choose_threshold(request: ThresholdRequest, settings: ThresholdSettings) -> 
     planted = read_scored(bucket, files, parts["planted"])
     judged = read_scored(bucket, files, parts["judged"]) if parts["judged"] else None
     judgement = judge(validation, encoder, rules, goal, judged)
-    explained = _explained(judgement, encoder, rules, request.endpoint_name)
+    explained = _explained(judgement, encoder, rules, request.endpoint_name, bucket, files)
     judgement, flagged = suppress(judgement, explained, suppressions, request.started_at.astimezone(UTC).date())
     held_out = try_held_out(judgement.scored, goal)
     self_test = try_planted(judgement, planted, encoder, rules)
@@ -93,7 +95,7 @@ def flag_lines(request: FlagRequest, settings: FlagSettings) -> Results:
     model = read_yardstick(bucket, request.model.run, rules)
     lines = read_scored(bucket, files, request.dataset.parts)
     judgement = judge_by(lines, model.encoder, rules, model.reference, request.model.threshold, model.chosen)
-    explained = _explained(judgement, model.encoder, rules, request.model.endpoint_name)
+    explained = _explained(judgement, model.encoder, rules, request.model.endpoint_name, bucket, files)
     day = request.started_at.astimezone(UTC).date()
     judgement, flagged = suppress(judgement, explained, suppressions, day)
     metrics = measure(judgement, flagged, model.encoder, request.dataset)
@@ -133,13 +135,18 @@ def _write(
     return Results(threshold=metrics.threshold, flagged=metrics.flagged, amount_at_stake=metrics.amount_at_stake)
 
 
-def _explained(judgement: Judgement, encoder: Encoder, rules: Rules, endpoint_name: str) -> pd.DataFrame:
+def _explained(
+    judgement: Judgement, encoder: Encoder, rules: Rules, endpoint_name: str, bucket: str, files: RunFiles
+) -> pd.DataFrame:
     """The flagged lines, worst first, with why."""
-    send = sender(endpoint_name)
+    score: Score | None = None
+    if mode_of(endpoint_name).endpoint:
+        send = sender(endpoint_name, bucket, files)
+        score = functools.partial(score_features, send=send)
     lines, reference, threshold = judgement.lines, judgement.reference, judgement.threshold.value
     flagged = lines[lines["suspicious"]].sort_values(["score", "total"], ascending=False, kind="stable")
     hits = {name: hit[flagged.index] for name, hit in judgement.hits.items()}
-    told = explain(flagged, hits, encoder, rules, reference, lambda body: score_features(body, send))
+    told = explain(flagged, hits, encoder, rules, reference, score)
     return flagged.join(told).assign(
         threshold=threshold,
         found_by=found_by(flagged["model_score"].to_numpy(), hits, reference, threshold),

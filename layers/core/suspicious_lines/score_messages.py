@@ -16,7 +16,8 @@ class EncodeRequest(Message):
 
 
 class ModelInUse(Message):
-    """The model that a run scores all its lines with, whatever is promoted meanwhile."""
+    """The model that a run scores all its lines with, whatever is promoted meanwhile; `max_concurrency`: see Endpoint
+    in train_messages.py."""
 
     run: str = Run
     endpoint_name: str

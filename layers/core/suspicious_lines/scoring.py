@@ -9,8 +9,10 @@ import pyarrow as pa
 from botocore.exceptions import ClientError
 
 from suspicious_lines import arrow, datasets, store
+from suspicious_lines.asynchronous import invoke_async
 from suspicious_lines.aws import client, error_code, error_message
 from suspicious_lines.errors import EndpointBusyError, ModelGoneError, ModelResponseError
+from suspicious_lines.hosting_modes import mode_of
 from suspicious_lines.layout import RunFiles
 from suspicious_lines.messages import Scored, ScoreRequest
 from suspicious_lines.settings import BucketSettings
@@ -33,7 +35,7 @@ def score_part(request: ScoreRequest, settings: BucketSettings) -> Scored:
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
     features = store.get_bytes(bucket, files.features(request.part))
-    scores = score_features(features, sender(request.endpoint_name))
+    scores = score_features(features, sender(request.endpoint_name, bucket, files))
     write_scores(bucket, files, request.part, scores)
     return Scored(part=request.part, lines=len(scores))
 
@@ -90,11 +92,13 @@ def bodies(
         yield b"".join(body)
 
 
-def sender(endpoint_name: str) -> Send:
-    """Sends bodies of CSV to an endpoint.
+def sender(endpoint_name: str, bucket: str, files: RunFiles) -> Send:
+    """Sends bodies of CSV to an endpoint, in the way of its mode; `files`: of the run that asks.
 
-    The function it returns raises EndpointBusyError or ModelResponseError as `score_part` does.
+    The function it returns raises EndpointBusyError, ModelGoneError or ModelResponseError as `score_part` does.
     """
+    if mode_of(endpoint_name).wakes:
+        return functools.partial(invoke_async, endpoint_name, bucket, files)
     return functools.partial(_invoke, endpoint_name)
 
 

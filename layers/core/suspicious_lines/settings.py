@@ -1,7 +1,7 @@
 """Settings of the functions: read once from the environment at cold start and validated."""
 
 import os
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -81,9 +81,31 @@ class TrainingSettings(SageMakerSettings, BucketSettings):
     num_samples_per_tree: int = Field(ge=1, le=2048)
 
 
-class HostingSettings(SageMakerSettings):
+HostingMode = Literal["serverless", "provisioned", "real-time", "async", "batch"]
+
+
+class ScalingSettings(Settings):
+    """`provisioned_concurrency`: of the mode provisioned, 0 in all others; `invocations_per_instance`: a minute."""
+
+    endpoint_max_concurrency: int = Field(ge=1, le=200)
+    provisioned_concurrency: int = Field(ge=0, le=200)
+    endpoint_max_instances: int = Field(ge=1, le=20)
+    invocations_per_instance: int = Field(ge=1, le=100_000)
+
+
+class HostingSettings(SageMakerSettings, BucketSettings):
+    """Topics are of the mode async, and empty in all others."""
+
+    hosting_mode: HostingMode
     endpoint_memory_mb: int = Field(ge=1024, le=6144, multiple_of=1024)
     endpoint_max_concurrency: int = Field(ge=1, le=200)
+    provisioned_concurrency: int = Field(ge=0, le=200)
+    endpoint_instance_type: str
+    endpoint_instances: int = Field(ge=1, le=20)
+    capture_percent: int = Field(ge=0, le=100)
+    data_key_arn: str = Field(pattern=r"^arn:aws[a-z-]*:kms:.+$")
+    success_topic_arn: str = Field(pattern=r"^$|^arn:aws[a-z-]*:sns:.+$")
+    error_topic_arn: str = Field(pattern=r"^$|^arn:aws[a-z-]*:sns:.+$")
 
 
 class FlagSettings(BucketSettings):
@@ -111,8 +133,13 @@ class ReceiptSettings(BucketSettings):
     batch_instance_type: str
     training_instance_type: str
     endpoint_memory_mb: int = Field(ge=1024, le=6144)
+    endpoint_instance_type: str
 
 
 class FailureSettings(ReceiptSettings, ClaimTableSettings):
+    """`former_hosting_mode`: that of runs which began before the stack was switched to another."""
+
+    hosting_mode: HostingMode
+    former_hosting_mode: HostingMode
     reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
     operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")

@@ -27,6 +27,9 @@ class DeployRequest(Message):
 
 
 class Endpoint(Message):
+    """`max_concurrency`: parts that it is sent at once; 0 of a model without an endpoint, by which transform jobs
+    score."""
+
     endpoint_name: str
     max_concurrency: int
     poll_seconds: int
