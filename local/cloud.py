@@ -103,8 +103,9 @@ class Cloud:
         self.close()
 
     def client(self, name: str) -> Any:
-        """A boto3 client of any service; SageMaker's go to the engine."""
-        url = self.engine_url if name.startswith("sagemaker") else self.endpoint_url
+        """A boto3 client of any service; SageMaker's and Application Auto Scaling's go to the engine."""
+        ours = name.startswith("sagemaker") or name == "application-autoscaling"
+        url = self.engine_url if ours else self.endpoint_url
         return self._session.client(name, endpoint_url=url)
 
     def resources(self) -> Iterator[dict[str, Any]]:
@@ -165,6 +166,7 @@ class Cloud:
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ENDPOINT_URL_SAGEMAKER": self.engine_url,
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": self.engine_url,
+            "AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING": self.engine_url,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": "us-east-1",

@@ -153,6 +153,8 @@ def names_in(given: dict[str, Any]) -> dict[str, str]:
     names = {name: given[name] for name in _NAMES if isinstance(given.get(name), str)}
     if given.get("Tags"):
         names["Tags"] = " ".join(sorted(tag["Key"] for tag in given["Tags"]))
+    if alarms := [*given.get("AlarmNames", []), *([given["AlarmName"]] if "AlarmName" in given else [])]:
+        names["AlarmNames"] = " ".join(alarms)
     if isinstance(given.get("Delete"), dict):
         names["Keys"] = json.dumps([found["Key"] for found in given["Delete"]["Objects"]])
     for name in _DEEPER_NAMES:

@@ -48,6 +48,8 @@ SAGEMAKER = {
     "DescribeEndpoint": {"endpoint": "EndpointName"},
     "DeleteEndpoint": {"endpoint": "EndpointName"},
     "InvokeEndpoint": {"endpoint": "EndpointName"},
+    "InvokeEndpointAsync": {"endpoint": "EndpointName"},
+    "DescribeModel": {"model": "ModelName"},
     # Of the versions of a group, those that are listed and the one that is made included.
     "CreateModelPackage": {"model-package": "ModelPackageGroupName"},
     "ListModelPackages": {"model-package": "ModelPackageGroupName"},
@@ -159,6 +161,19 @@ def _container(role: str, names: dict[str, str]) -> Iterator[Need]:
         yield Need("s3:GetObject", f"arn:aws:s3:::{names['ModelDataUrl'].removeprefix('s3://')}", role=role)
 
 
+def _scaling(operation: str, names: dict[str, str]) -> Iterator[Need]:
+    """A target's ARN ends in an identity that only AWS knows."""
+    target = f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/{{target}}"
+    yield Need(
+        f"application-autoscaling:{operation}", target, (("application-autoscaling:service-namespace", "sagemaker"),)
+    )
+
+
+def _cloudwatch(operation: str, names: dict[str, str]) -> Iterator[Need]:
+    for name in names["AlarmNames"].split():
+        yield Need(f"cloudwatch:{operation}", f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}")
+
+
 _SERVICES = {
     "s3": _s3,
     "dynamodb": _dynamodb,
@@ -168,4 +183,6 @@ _SERVICES = {
     "cloudformation": _cloudformation,
     "sagemaker": _sagemaker,
     "sagemaker-runtime": _sagemaker,
+    "application-autoscaling": _scaling,
+    "cloudwatch": _cloudwatch,
 }

@@ -25,6 +25,7 @@ class Variant:
     image: str
     model_data_url: str
     ready: float
+    instances: int
     in_flight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -151,12 +152,30 @@ class Endpoints:
             return variants[0]
         return random.choices(variants, [variant.weight for variant in variants])[0]  # noqa: S311
 
+    def configuration(self, endpoint_name: str) -> dict[str, Any]:
+        """What a serving endpoint is made of. ApiError (ValidationError) as `variant`."""
+        self.variant(endpoint_name, None)
+        with self._lock:
+            return self._endpoints[endpoint_name].config
+
+    def is_asynchronous(self, endpoint_name: str) -> bool:
+        return "AsyncInferenceConfig" in self.configuration(endpoint_name)
+
+    def instances(self, endpoint_name: str) -> int:
+        """Of the one variant that an asynchronous endpoint has. ApiError (ValidationError) as `variant`."""
+        return self.variant(endpoint_name, None).instances
+
+    def scale(self, endpoint_name: str, variant_name: str, instances: int) -> None:
+        """At once: an instance takes no time to start here. ApiError (ValidationError) as `variant`."""
+        self.variant(endpoint_name, variant_name).instances = instances
+
     def _variants(self, config: dict[str, Any]) -> list[Variant]:
         """Copies made when the request is accepted: deleting the configuration or a model later changes nothing."""
         variants = []
         for request in config["ProductionVariants"]:
             container = self._models.container(request["ModelName"])
-            variants.append(Variant(request, container["Image"], container["ModelDataUrl"], round(time.time(), 3)))
+            image, data, now = container["Image"], container["ModelDataUrl"], round(time.time(), 3)
+            variants.append(Variant(request, image, data, now, request.get("InitialInstanceCount", 0)))
         return variants
 
     def _deploy_later(self, endpoint: Endpoint, config: dict[str, Any], variants: list[Variant]) -> None:
@@ -228,5 +247,4 @@ def _variant_summary(variant: Variant) -> dict[str, Any]:
     }
     if "ServerlessConfig" in variant.request:
         return summary | {"CurrentServerlessConfig": variant.request["ServerlessConfig"], "CurrentInstanceCount": 0}
-    count = variant.request["InitialInstanceCount"]
-    return summary | {"CurrentInstanceCount": count, "DesiredInstanceCount": count}
+    return summary | {"CurrentInstanceCount": variant.instances, "DesiredInstanceCount": variant.instances}

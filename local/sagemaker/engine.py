@@ -4,7 +4,7 @@ from collections.abc import Callable
 from email.message import Message
 from typing import TYPE_CHECKING, Any
 
-from local.sagemaker import shapes
+from local.sagemaker import asynchronous, scaling, shapes
 from local.sagemaker.bus import Bus, Events
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import ApiError
@@ -29,9 +29,12 @@ Operation = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Engine:
-    """SageMaker's state in memory, artifacts in the S3 that `s3` reaches; `events`: where what happens is told."""
+    """SageMaker's state in memory, artifacts in the S3 that `s3` reaches; `events`: where what happens is told; `sns` and
+    `cloudwatch` are asked by asynchronous endpoints only."""
 
-    def __init__(self, s3: "S3Client", region: str, events: Events | None = None) -> None:
+    def __init__(
+        self, s3: "S3Client", region: str, events: Events | None = None, sns: Any = None, cloudwatch: Any = None
+    ) -> None:
         self._faults = Faults()
         self._store = Store(s3)
         training = TrainingJobs(self._store, self._faults, region, ACCOUNT)
@@ -43,6 +46,10 @@ class Engine:
         registry = ModelRegistry(Bus(events), region, ACCOUNT)
         pipelines = Pipelines(self.call, self._store, region, ACCOUNT)
         self._runtime = Runtime(endpoints, self._store, region, ACCOUNT)
+        self._asynchronous = asynchronous.AsyncInference(
+            endpoints, self._runtime, self._store, self._faults, asynchronous.publisher(sns), region
+        )
+        self._scaling = scaling.Scaling(endpoints, self._asynchronous, scaling.alarms_of(cloudwatch), region, ACCOUNT)
         self._tags = Tags()
         self._operations: dict[str, Operation] = {
             "CreateTrainingJob": training.create,
@@ -109,9 +116,20 @@ class Engine:
         self._meet_fault(INVOKE)
         return self._runtime.invoke(endpoint, headers, body)
 
+    def invoke_async(self, endpoint: str, headers: Message) -> dict[str, str]:
+        """InvokeEndpointAsync. Raises ApiError."""
+        self._meet_fault(asynchronous.INVOKE_ASYNC)
+        return self._asynchronous.invoke(endpoint, headers)
+
+    def scale(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """An operation of Application Auto Scaling. Raises ApiError."""
+        self._meet_fault(operation)
+        return self._scaling.call(operation, request)
+
     def order_fault(self, body: dict[str, Any]) -> dict[str, Any]:
         """Let a test make the next calls, jobs or endpoints fail. ApiError when `body` is not a fault."""
-        self._faults.order(body, {*self._operations, INVOKE})
+        targets = {*self._operations, *self._scaling.operations, INVOKE, asynchronous.INVOKE_ASYNC}
+        self._faults.order(body, targets)
         return {}
 
     def clear_faults(self) -> None:

@@ -122,6 +122,7 @@ class EndpointConfigs:
                 _check_serverless(variant, request, model)
             else:
                 _check_instances(variant)
+        _check_async(request)
         return {"EndpointConfigArn": self._shelf.add(request["EndpointConfigName"], request).arn}
 
     def describe(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -167,6 +168,17 @@ def _check_serverless(variant: dict[str, Any], request: dict[str, Any], model: d
         raise invalid(f"MemorySizeInMB {serverless['MemorySizeInMB']} is not valid. Valid values are {sizes}.")
     if serverless.get("ProvisionedConcurrency", 0) > serverless["MaxConcurrency"]:
         raise invalid("ProvisionedConcurrency must be less than or equal to MaxConcurrency.")
+
+
+def _check_async(request: dict[str, Any]) -> None:
+    """Refuse a configuration of an asynchronous endpoint that SageMaker refuses. Raises ApiError."""
+    config = request.get("AsyncInferenceConfig")
+    if config is None:
+        return
+    if len(request["ProductionVariants"]) > 1 or "ShadowProductionVariants" in request:
+        raise invalid("Asynchronous endpoints support one production variant only.")
+    if "S3OutputPath" not in config["OutputConfig"]:
+        raise invalid("AsyncInferenceConfig.OutputConfig needs S3OutputPath.")
 
 
 def _check_instances(variant: dict[str, Any]) -> None:

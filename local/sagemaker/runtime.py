@@ -60,10 +60,21 @@ class Runtime:
         limit = INSTANCE_PAYLOAD if variant.max_concurrency is None else SERVERLESS_PAYLOAD
         if len(body) > limit:
             raise ApiError("ValidationError", f"Request {uuid.uuid4()} has oversize body.")
+        if self._endpoints.is_asynchronous(endpoint):
+            raise ApiError("ValidationError", f"Endpoint {endpoint} takes asynchronous invocations only.")
         with variant.slot():
-            return self._answer(endpoint, variant, headers, body, limit)
+            return self.answer(endpoint, variant, headers, body, limit)
 
-    def _answer(self, endpoint: str, variant: Variant, headers: Message, body: bytes, limit: int) -> Response:
+    def answer(
+        self,
+        endpoint: str,
+        variant: Variant,
+        headers: Message,
+        body: bytes,
+        limit: int,
+        seconds: float = INVOCATION_SECONDS,
+    ) -> Response:
+        """The container's answer within its time. Raises ApiError: ModelNotReadyException or ModelError."""
         content_type = media_type(headers.get("Content-Type"), "application/octet-stream")
         accept = media_type(headers.get("Accept"), "application/json")
         if content_type not in READERS:
@@ -74,13 +85,15 @@ class Runtime:
             raise self._model_error(
                 endpoint, 406, f"Accept type {accept} not supported; supported: {', '.join(ACCEPTED)}"
             )
-        answer = encode(self._score(endpoint, variant, READERS[content_type], body), accept)
+        answer = encode(self._score(endpoint, variant, READERS[content_type], body, seconds), accept)
         if len(answer) > limit:
             raise self._model_error(endpoint, 500, f"response of {len(answer)} bytes exceeds {limit} bytes")
         return Response(answer, accept, variant.name)
 
-    def _score(self, endpoint: str, variant: Variant, read: Callable[[bytes], np.ndarray], body: bytes) -> list[float]:
-        deadline = time.monotonic() + INVOCATION_SECONDS
+    def _score(
+        self, endpoint: str, variant: Variant, read: Callable[[bytes], np.ndarray], body: bytes, seconds: float
+    ) -> list[float]:
+        deadline = time.monotonic() + seconds
 
         def in_time() -> None:
             if time.monotonic() > deadline:

@@ -1,4 +1,5 @@
-"""The engine's one HTTP port: SageMaker's control plane (JSON 1.1), its runtime (REST) and two paths for tests.
+"""The engine's one HTTP port: SageMaker's control plane and Application Auto Scaling (JSON 1.1), SageMaker's runtime
+(REST) and two paths for tests.
 
 POST /_faults orders a fault, DELETE /_faults clears them all, DELETE /_forests empties the memory of loaded forests.
 """
@@ -8,12 +9,14 @@ import re
 import threading
 import traceback
 import uuid
+from collections.abc import Callable
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from local.sagemaker import authority
+from local.sagemaker import authority, scaling
+from local.sagemaker.asynchronous import INVOKE_ASYNC
 from local.sagemaker.bus import Events
 from local.sagemaker.engine import INVOKE, Engine, Operation
 from local.sagemaker.errors import ApiError
@@ -26,6 +29,7 @@ HOST = "127.0.0.1"
 LARGEST_BODY = 64 * 1024 * 1024
 STOP_POLL_SECONDS = 0.05
 INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations")
+ASYNC_INVOCATION = re.compile(r"/endpoints/([^/]+)/async-invocations")
 
 
 class EngineServer:
@@ -45,11 +49,13 @@ class EngineServer:
         self._thread.join()
 
 
-def serve(port: int, s3: "S3Client", region: str, events: Events | None = None) -> EngineServer:
+def serve(
+    port: int, s3: "S3Client", region: str, events: Events | None = None, sns: Any = None, cloudwatch: Any = None
+) -> EngineServer:
     """Start an engine on 127.0.0.1; port 0 takes any free one. OSError when the port is in use."""
 
     class Handler(_Handler):
-        engine = Engine(s3, region, events)
+        engine = Engine(s3, region, events, sns, cloudwatch)
 
     return EngineServer(_Server((HOST, port), Handler))
 
@@ -71,11 +77,16 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if match := INVOCATION.fullmatch(self.path):
             self._runtime(unquote(match[1]), body)
+        elif match := ASYNC_INVOCATION.fullmatch(self.path):
+            self._runtime_async(unquote(match[1]))
         elif self.path == "/_faults":
             self._control(self.engine.order_fault, body)
         elif self.path == "/" and self.headers.get("X-Amz-Target", "").startswith("SageMaker."):
             operation = self.headers["X-Amz-Target"].removeprefix("SageMaker.")
             self._control(partial(self.engine.call, operation), body, operation)
+        elif self.path == "/" and self.headers.get("X-Amz-Target", "").startswith(scaling.TARGET_PREFIX):
+            operation = self.headers["X-Amz-Target"].removeprefix(scaling.TARGET_PREFIX)
+            self._control(partial(self.engine.scale, operation), body, operation, scaling.SERVICE)
         else:
             self._unknown()
 
@@ -97,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """No line per request: a workflow polls every second."""
 
-    def _control(self, operation: Operation, body: bytes, name: str = "") -> None:
+    def _control(self, operation: Operation, body: bytes, name: str = "", service: str = "sagemaker") -> None:
         try:
             try:
                 request = json.loads(body or b"{}")
@@ -106,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
             if not isinstance(request, dict):
                 raise ApiError("SerializationException", "The request body is not a JSON object.")
             if name:
-                authority.require(self.headers, "sagemaker", name, request)
+                authority.require(self.headers, service, name, request)
             self._send_json(200, operation(request))
         except ApiError as error:
             self._send_json(error.status, {"__type": error.code, "message": error.message} | error.members)
@@ -117,9 +128,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(500, {"__type": "InternalFailure", "message": "The local engine failed; see its output."})
 
     def _runtime(self, endpoint: str, body: bytes) -> None:
+        self._invoke(endpoint, INVOKE, lambda: self._send_scores(self.engine.invoke(endpoint, self.headers, body)))
+
+    def _runtime_async(self, endpoint: str) -> None:
+        self._invoke(endpoint, INVOKE_ASYNC, lambda: self._accept(self.engine.invoke_async(endpoint, self.headers)))
+
+    def _invoke(self, endpoint: str, operation: str, answer: Callable[[], None]) -> None:
         try:
-            authority.require(self.headers, "sagemaker-runtime", INVOKE, {"EndpointName": endpoint})
-            self._send_scores(self.engine.invoke(endpoint, self.headers, body))
+            authority.require(self.headers, "sagemaker-runtime", operation, {"EndpointName": endpoint})
+            answer()
         except ApiError as error:
             self._send_json(error.status, {"Message": error.message} | error.members, error.code)
         except ConnectionError:
@@ -144,6 +161,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_scores(self, response: Response) -> None:
         headers = {"Content-Type": response.content_type, "x-Amzn-Invoked-Production-Variant": response.variant}
         self._send(200, headers, response.body)
+
+    def _accept(self, accepted: dict[str, str]) -> None:
+        headers = {"Content-Type": "application/json"}
+        headers |= {f"X-Amzn-SageMaker-{name}": place for name, place in accepted.items() if name != "InferenceId"}
+        self._send(202, headers, json.dumps({"InferenceId": accepted["InferenceId"]}).encode())
 
     def _send_json(self, status: int, body: dict[str, Any], error_type: str | None = None) -> None:
         headers = {"Content-Type": "application/x-amz-json-1.1"}

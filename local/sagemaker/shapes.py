@@ -24,19 +24,19 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def service(name: str) -> ServiceModel:
-    """botocore's model of `sagemaker` or `sagemaker-runtime`."""
+    """botocore's model of `sagemaker`, `sagemaker-runtime` or `application-autoscaling`."""
     return botocore.session.get_session().get_service_model(name)
 
 
-def check(operation: str, request: dict[str, Any]) -> None:
-    """Refuse a request for a SageMaker operation that the service model refuses.
+def check(operation: str, request: dict[str, Any], of: str = "sagemaker") -> None:
+    """Refuse a request for an operation that the model of its service, `of`, refuses.
 
     Raises ApiError: SerializationException for a wrong type, ValidationException listing every broken constraint.
     """
-    shape = service("sagemaker").operation_model(operation).input_shape
-    assert shape is not None  # every operation of SageMaker takes a structure
+    shape = service(of).operation_model(operation).input_shape
+    assert shape is not None  # every operation of these services takes a structure
     problems = list(_problems(shape, request, ""))
     if problems:
         count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected: "

@@ -1,10 +1,11 @@
-"""An S3 and an engine for the tests, both real servers on 127.0.0.1."""
+"""An S3 (with SNS, SQS and CloudWatch beside it) and an engine for the tests, both real servers on 127.0.0.1."""
 
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def s3_url() -> Iterator[str]:
     environment = os.environ | {
         "BIND_HOST": "127.0.0.1",
         "IOT_MTLS_ENABLED": "0",
-        "SERVICES": "s3,logs",
+        "SERVICES": "s3,sns,sqs,logs,monitoring",
         "GATEWAY_PORT": str(port),
         "LOG_LEVEL": "ERROR",
     }
@@ -46,7 +47,7 @@ def _listens(port: int) -> bool:
 
 @pytest.fixture(scope="session")
 def engine(s3_url: str) -> Iterator[EngineServer]:
-    server = serve(0, client("s3", s3_url), REGION)
+    server = serve(0, client("s3", s3_url), REGION, client("sns", s3_url), client("cloudwatch", s3_url))
     yield server
     server.stop()
 
@@ -54,6 +55,27 @@ def engine(s3_url: str) -> Iterator[EngineServer]:
 @pytest.fixture(scope="session")
 def sagemaker(engine: EngineServer, s3_url: str) -> SageMaker:
     return connect(engine.url, s3_url)
+
+
+@pytest.fixture(scope="session")
+def sns(s3_url: str) -> Any:
+    return client("sns", s3_url)
+
+
+@pytest.fixture(scope="session")
+def sqs(s3_url: str) -> Any:
+    return client("sqs", s3_url)
+
+
+@pytest.fixture(scope="session")
+def cloudwatch(s3_url: str) -> Any:
+    return client("cloudwatch", s3_url)
+
+
+@pytest.fixture(scope="session")
+def scaling(engine: EngineServer) -> Any:
+    """Application Auto Scaling, which the engine serves too."""
+    return client("application-autoscaling", engine.url)
 
 
 @pytest.fixture(autouse=True)

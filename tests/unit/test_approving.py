@@ -161,7 +161,7 @@ def test_an_approval_that_was_taken_back_meanwhile_changes_nothing(cloud, call, 
 
 def test_an_approval_that_was_reported_as_failed_does_not_go_live(call, live, gone, monkeypatch):
     monkeypatch.setattr(promotion, "exists", lambda name: True)
-    assert withdraw(BUCKET, "e", MADE["endpoint_name"]) is True
+    assert withdraw(BUCKET, "e", [MADE["endpoint_name"]]) is True
     with pytest.raises(RunEndedError):
         call("approve_model", "x")
     gone.add("another")
@@ -172,9 +172,9 @@ def test_an_approval_that_was_reported_as_failed_does_not_go_live(call, live, go
 
 def test_the_endpoint_of_an_approval_that_went_live_is_not_withdrawn(call):
     call("approve_model", "x")
-    assert withdraw(BUCKET, "e", MADE["endpoint_name"]) is False
+    assert withdraw(BUCKET, "e", [MADE["endpoint_name"]]) is False
     call("approve_model", "z", "e2", MADE | {"endpoint_name": "of-z"})
-    assert withdraw(BUCKET, "e", MADE["endpoint_name"]) is False, "it is kept to go back to"
+    assert withdraw(BUCKET, "e", [MADE["endpoint_name"]]) is False, "it is kept to go back to"
 
 
 def test_where_nothing_is_live_nothing_can_be_approved(call):

@@ -25,7 +25,7 @@ def finish(cloud, load_handler, context, monkeypatch):
             return status
 
     monkeypatch.setattr(batch_scoring, "client", lambda name: SageMaker())
-    endpoint = lambda name: lambda body: json.dumps({"scores": [{"score": 9.0}] * body.count(b"\n")}).encode()  # noqa: E731
+    endpoint = lambda *asked: lambda body: json.dumps({"scores": [{"score": 9.0}] * body.count(b"\n")}).encode()  # noqa: E731
     monkeypatch.setattr(scoring, "sender", endpoint)
     for number, part in enumerate(PARTS):
         lines = pa.table({"line": [10 * number, 10 * number + 1]})

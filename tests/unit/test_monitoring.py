@@ -25,7 +25,7 @@ def forest(body):
 @pytest.fixture
 def live(cloud, monkeypatch):
     """A live model whose validation lines are there."""
-    monkeypatch.setattr(monitoring, "sender", lambda endpoint_name: forest)
+    monkeypatch.setattr(monitoring, "sender", lambda *asked: forest)
     past = lines_frame(2_000)
     encoder = Encoder.fit(past)
     store.put(BUCKET, "runs/past/encoder.json", encoder.to_json(), "application/json")

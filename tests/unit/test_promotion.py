@@ -172,8 +172,8 @@ def test_refuse_model_deletes_the_candidate_and_tells_the_operators_both_figures
 def test_a_run_that_was_withdrawn_does_not_go_live_whatever_is_promoted_or_restored_since(cloud, deleted, monkeypatch):
     promote("a")
     monkeypatch.setattr(promotion, "exists", lambda name: True)
-    assert promotion.withdraw(BUCKET, "b", "endpoint-b")
-    assert not promotion.withdraw(BUCKET, "a", "endpoint-a")
+    assert promotion.withdraw(BUCKET, "b", ["endpoint-b"])
+    assert not promotion.withdraw(BUCKET, "a", ["endpoint-a"])
     promote("c")
     with pytest.raises(RunEndedError):
         promote("b")

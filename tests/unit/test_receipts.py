@@ -5,7 +5,7 @@ import pytest
 
 from frames import BUCKET, ROOT
 from suspicious_lines import receipts, store
-from suspicious_lines.costs import estimate
+from suspicious_lines.costs import estimate, inference_second
 from suspicious_lines.errors import RunEndedError
 from suspicious_lines.receipts import Receipt, timings_of
 
@@ -46,7 +46,7 @@ def test_cost_is_the_sum_of_its_parts_from_the_price_table():
         40,
         180,
         "ml.m5.large",
-        2048,
+        inference_second("serverless", 2048, "ml.m5.large"),
         90.0,
         "ml.m5.xlarge",
     )
@@ -60,10 +60,19 @@ def test_cost_is_the_sum_of_its_parts_from_the_price_table():
 
 
 def test_an_instance_without_a_price_is_not_guessed():
-    cost = estimate({}, 0, 60, "ml.c6i.large", 2048, 60.0, "ml.c6i.xlarge")
-    assert (cost.training, cost.batch, cost.total) == (None, None, 0)
-    # Where no job ran, there is none to price.
-    assert estimate({}, 0, 0, "ml.c6i.large", 2048, 0.0, "ml.c6i.xlarge").batch == 0
+    second = inference_second("real-time", 2048, "ml.c6i.large")
+    cost = estimate({"ScoreLines": 1.0}, 0, 60, "ml.c6i.large", second, 60.0, "ml.c6i.xlarge")
+    assert (cost.training, cost.batch, cost.inference) == (None, None, None)
+    assert cost.total == cost.functions
+    # Where no job ran and nothing was scored, there is none to price.
+    nothing = estimate({}, 0, 0, "ml.c6i.large", second, 0.0, "ml.c6i.xlarge")
+    assert (nothing.batch, nothing.inference) == (0, 0)
+
+
+def test_scoring_costs_what_the_mode_has():
+    assert inference_second("real-time", 2048, "ml.m5.large") == pytest.approx(0.115 / 3600)
+    assert inference_second("async", 2048, "ml.m5.xlarge") == pytest.approx(0.23 / 3600)
+    assert inference_second("provisioned", 3072, "ml.m5.large") == pytest.approx(3 * 0.00002)
 
 
 @pytest.fixture
