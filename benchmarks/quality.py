@@ -176,6 +176,7 @@ def explanations(trial: Trial, lines: pd.DataFrame, hits: dict[str, np.ndarray])
         return score_rows(trial.forest, read_rows(body)).tolist()
 
     told = explain(lines, hits, trial.encoder, Rules.default(), trial.judged.reference, score)
+    unasked = explain(lines, hits, trial.encoder, Rules.default(), trial.judged.reference, None)
     known = lines["error_kind"] != ""
     altered = lines["altered_field"].map(FIELDS)
     single = known & altered.notna()
@@ -185,6 +186,7 @@ def explanations(trial: Trial, lines: pd.DataFrame, hits: dict[str, np.ndarray])
     rows = {
         **{field: right[single & (altered == field)] for field in ["minutes", "fee", "total", "resource"]},
         "**all of these**": right[single],
+        "all of these, where no endpoint can be asked": (unasked["field"] == altered)[single],
         "resource, had it no precedence among equals": (greatest == altered)[single & (altered == "resource")],
         "duplicate": (told["field"] == "duplicate")[duplicates & known],
     }

@@ -48,6 +48,8 @@ REWRITTEN = "rewritten/"
 VERDICTS = ("verdicts/", f"{REWRITTEN}verdicts/")
 UPLOADS = ("incoming/", "invoices/", REWRITTEN, *VERDICTS)
 DATASETS = ("runs/", CAPTURED_PREFIX, JUDGED_PREFIX)
+COPIED = re.compile(r"/(planted|judged)-part-\d+\.csv$")
+OF_REQUESTS = re.compile(r"runs/[^/]+/(async|captured)/")
 RECEIPT = re.compile(r"runs/[^/]+/receipt\.json")
 # What tells which objects hold the lines goes last: broken off, the script finds the rest when it is run again.
 FIRST, THEN, LAST, SETTINGS = range(4)
@@ -151,6 +153,12 @@ class Planner:
                     self._add(FIRST, version, "features of training")
             for version in self._under(f"runs/{run}/transformed/"):  # they have become scores
                 self._add(FIRST, version, "answers of a transform job")
+            for version in self._under(f"runs/{run}/features/"):
+                if COPIED.search(version.key):
+                    self._add(FIRST, version, "copies of features for a transform job")
+        for version in self.versions if runs else []:
+            if OF_REQUESTS.match(version.key):  # of any run's lines, with nothing that tells whose
+                self._add(FIRST, version, "what an endpoint was asked and answered")
         self.plan.steps.sort(key=lambda step: step.order)
         return self.plan
 

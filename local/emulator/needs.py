@@ -50,6 +50,8 @@ SAGEMAKER = {
     "InvokeEndpoint": {"endpoint": "EndpointName"},
     "InvokeEndpointAsync": {"endpoint": "EndpointName"},
     "DescribeModel": {"model": "ModelName"},
+    "DescribeEndpointConfig": {"endpoint-config": "EndpointConfigName"},
+    "UpdateEndpointWeightsAndCapacities": {"endpoint": "EndpointName"},
     # Of the versions of a group, those that are listed and the one that is made included.
     "CreateModelPackage": {"model-package": "ModelPackageGroupName"},
     "ListModelPackages": {"model-package": "ModelPackageGroupName"},
@@ -162,11 +164,9 @@ def _container(role: str, names: dict[str, str]) -> Iterator[Need]:
 
 
 def _scaling(operation: str, names: dict[str, str]) -> Iterator[Need]:
-    """A target's ARN ends in an identity that only AWS knows."""
-    target = f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/{{target}}"
-    yield Need(
-        f"application-autoscaling:{operation}", target, (("application-autoscaling:service-namespace", "sagemaker"),)
-    )
+    """A target's ARN says nothing of what it scales: the service's own identity of it."""
+    namespace = ("application-autoscaling:service-namespace", "sagemaker")
+    yield Need(f"application-autoscaling:{operation}", "*", (namespace,))
 
 
 def _cloudwatch(operation: str, names: dict[str, str]) -> Iterator[Need]:

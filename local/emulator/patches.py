@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_evaluator
+from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import new_uuid
 from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, s3, sns, sts
 from ministack.services import stepfunctions as sfn
@@ -97,8 +97,13 @@ _EXPECTED: dict[ModuleType, dict[str, str]] = {
         "_dispatch_to_stepfunctions": "arn payload",
         "_put_events": "data allow_aws_source",
     },
-    provisioners: {"_RESOURCE_HANDLERS": "*"},
+    provisioners: {
+        "_RESOURCE_HANDLERS": "*",
+        "_provision_resource": "resource_type logical_id props stack_name",
+        "_update_resource": "resource_type physical_id old_props new_props stack_name logical_id old_attrs",
+    },
     app: {"AUTH": "*", "pin_request_origin": "source_ip secure_transport"},
+    iam_actions: {"_param": "body query_params fields"},
     iam_evaluator: {
         "_fnmatch_compile": "pattern ignore_case",
         "_resolve_condition_key": "key ctx",
@@ -175,6 +180,7 @@ def apply(execute: Callable[[dict, dict, str], dict], prepare: Callable[[str], N
     _patch_sns(outbox)
     _patch_iam()
     _register_stubs()
+    _patch_nested_updates()
     _register_model_package_groups()
 
 
@@ -288,7 +294,8 @@ def _patch_sns(outbox: Path) -> None:
 
 def _patch_iam() -> None:
     """This machine's own loopback stands for TLS, so that policies which refuse plain HTTP may stay as they are; a
-    policy's * stands for line feeds too, which keys may have; aws:PrincipalArn of a role's session is the role's."""
+    policy's * stands for line feeds too, which keys may have; aws:PrincipalArn of a role's session is the role's; an
+    alarm that is deleted is named in a list."""
     stock, stock_compile = app.pin_request_origin, iam_evaluator._fnmatch_compile
     stock_key = iam_evaluator._resolve_condition_key
 
@@ -305,6 +312,13 @@ def _patch_iam() -> None:
         session = _SESSION.fullmatch(found or "") if key.lower() == "aws:principalarn" else None
         return "arn:{}:iam::{}:role/{}".format(*session.groups()) if session else found
 
+    stock_param = iam_actions._param
+
+    def param(body: bytes, query_params: dict, *fields: str) -> str:
+        listed = stock_param(body, query_params, "AlarmNames") if fields == ("AlarmName",) else ""
+        return listed[0] if listed else stock_param(body, query_params, *fields)
+
+    iam_actions._param = param
     app.pin_request_origin, iam_evaluator._fnmatch_compile = pin, compile_pattern
     iam_evaluator._resolve_condition_key = condition_key
 
@@ -345,3 +359,25 @@ def _register_model_package_groups() -> None:
 
     handlers = {"create": create, "delete": delete}
     provisioners._RESOURCE_HANDLERS["AWS::SageMaker::ModelPackageGroup"] = handlers
+
+
+def _patch_nested_updates() -> None:
+    """What an update of a nested stack does not change keeps the attributes that others refer to."""
+    stock_create, stock_update = provisioners._provision_resource, provisioners._update_resource
+    attributes: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def create(kind: str, logical_id: str, props: dict, stack: str) -> tuple[str, dict[str, Any]]:
+        physical_id, found = stock_create(kind, logical_id, props, stack)
+        attributes[kind, physical_id] = found
+        return physical_id, found
+
+    def update(
+        kind: str, physical_id: str, old: dict, new: dict, stack: str,
+        logical_id: str | None = None, old_attrs: dict[str, Any] | None = None,
+    ) -> tuple[str, dict[str, Any]]:  # fmt: skip
+        known = old_attrs or attributes.get((kind, physical_id))
+        now, found = stock_update(kind, physical_id, old, new, stack, logical_id, known)
+        attributes[kind, now] = found
+        return now, found
+
+    provisioners._provision_resource, provisioners._update_resource = create, update

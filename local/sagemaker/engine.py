@@ -29,8 +29,8 @@ Operation = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Engine:
-    """SageMaker's state in memory, artifacts in the S3 that `s3` reaches; `events`: where what happens is told; `sns` and
-    `cloudwatch` are asked by asynchronous endpoints only."""
+    """SageMaker's state in memory, artifacts in the S3 that `s3` reaches. `events`: where what happens is told; `sns` and
+    `cloudwatch`: asked for asynchronous endpoints only."""
 
     def __init__(
         self, s3: "S3Client", region: str, events: Events | None = None, sns: Any = None, cloudwatch: Any = None

@@ -47,7 +47,7 @@ def _listens(port: int) -> bool:
 
 @pytest.fixture(scope="session")
 def engine(s3_url: str) -> Iterator[EngineServer]:
-    server = serve(0, client("s3", s3_url), REGION, client("sns", s3_url), client("cloudwatch", s3_url))
+    server = serve(0, client("s3", s3_url), REGION, sns=client("sns", s3_url), cloudwatch=client("cloudwatch", s3_url))
     yield server
     server.stop()
 

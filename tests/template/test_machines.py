@@ -19,6 +19,8 @@ SERVICE_ERRORS = re.compile(r"States\.\w+|Lambda\.\w+|SageMaker\.\w+|Sns\.\w+|S3
 # States that are called otherwise than their function, because a machine may use a state's name only once.
 SECOND_USES = {
     "ScoreChampionLines": "ScoreLines",
+    "StartChampionTransform": "StartTransform",
+    "FinishChampionTransform": "FinishTransform",
     "ScoreLinesDistributed": "ScoreLines",
     "ScoreChampionLinesDistributed": "ScoreLines",
 }

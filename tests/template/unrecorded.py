@@ -16,6 +16,13 @@ _LOOK_AROUND += ("DescribeVpcs",)
 _SCHEDULED = ("SweepUploadsFunction", "DeleteOrphansFunction")
 _PARK = "sqs:SendMessage arn:aws:sqs:us-east-1:000000000000:UploadsDeadLetterQueue"  # what failed at every try
 _SCORED_BY_JOBS = ("validation", "invoices/{model}")
+_ENDPOINT = f"arn:aws:sagemaker:us-east-1:000000000000:endpoint/{STACK}-{{run}}"
+_TRACKING = f"arn:aws:cloudwatch:us-east-1:000000000000:alarm:TargetTracking-endpoint/{STACK}-{{run}}"
+_BY_QUEUE = ("ChooseThresholdFunction", "FlagLinesFunction", "FinishTransformFunction", "MeasureDriftFunction")
+_BUCKET = "arn:aws:s3:::DataBucket/runs/{run}"
+_ASKED_OF_SCALING = "https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling-prerequisites.html"
+_SCALING_ROLE = "aws-service-role/sagemaker.application-autoscaling.amazonaws.com"
+_SCALING_ROLE += "/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 _SAGEMAKER_LOGS = "arn:aws:logs:us-east-1:000000000000:log-group:/aws/sagemaker/*"
 
 # (logical id, or type of all that are meant; action, resource and context of each need; why, and the source)
@@ -152,6 +159,66 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
             "s3:PutObject arn:aws:s3:::DataBucket/runs/{run}/scores/judged/part-{n}.parquet",
         ],
         "a large training file after verdicts: judged lines go the way of planted ones",
+    ),
+    (
+        "SageMakerRole",
+        [
+            f"s3:PutObject {_BUCKET}/captured/{STACK}-{{run}}/forest/{{hour}}/{{file}}.jsonl",
+            f"s3:GetObject {_BUCKET}/async/{{request}}.csv",
+            f"s3:PutObject {_BUCKET}/async/answers/{{request}}.out",
+            f"s3:PutObject {_BUCKET}/async/failures/{{request}}-error.out",
+            "sns:Publish arn:aws:sns:us-east-1:000000000000:ScoredTopic",
+            "sns:Publish arn:aws:sns:us-east-1:000000000000:NotScoredTopic",
+            "s3:ListBucket arn:aws:s3:::DataBucket s3:prefix=runs/{run}/features/champion/{model}/validation/",
+            f"s3:GetObject {_BUCKET}/features/champion/{{model}}/validation/part-{{n}}.csv",
+        ],
+        "endpoints and transform jobs act in the name of their model's role: docs/hosting.md, "
+        "https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-create-endpoint-prerequisites.html",
+    ),
+    (
+        "PromoteModelFunction",
+        [
+            f"sagemaker:DescribeEndpointConfig {_ENDPOINT.replace('endpoint/', 'endpoint-config/')}",
+            f"sagemaker:UpdateEndpointWeightsAndCapacities {_ENDPOINT}",
+            *(f"cloudwatch:{action} {_TRACKING}" for action in ("PutMetricAlarm", "DescribeAlarms", "DeleteAlarms")),
+            f"iam:CreateServiceLinkedRole arn:aws:iam::000000000000:role/{_SCALING_ROLE} "
+            "iam:AWSServiceName=sagemaker.application-autoscaling.amazonaws.com",
+        ],
+        f"Application Auto Scaling asks them of who registers a target: {_ASKED_OF_SCALING}",
+    ),
+    (
+        "PromoteModelFunction",
+        [f"cloudwatch:DeleteAlarms arn:aws:cloudwatch:us-east-1:000000000000:alarm:{STACK}-{{run}}-wake"],
+        "a promotion drops an asynchronous endpoint, as RefuseModel does: tests/unit/test_hosting_modes.py",
+    ),
+    *(
+        (
+            function,
+            [
+                f"sagemaker:InvokeEndpointAsync {_ENDPOINT}",
+                f"s3:PutObject {_BUCKET}/async/{{request}}.csv",
+                f"s3:PutObject {_BUCKET}/async/{{request}}.json",
+                f"s3:GetObject {_BUCKET}/async/{{request}}.json",
+                f"s3:GetObject {_BUCKET}/async/answers/{{request}}.out",
+                f"s3:GetObject {_BUCKET}/async/failures/{{request}}-error.out",
+                "s3:ListBucket arn:aws:s3:::DataBucket",
+            ],
+            "scores by a queue in the mode async, as ScoreLines does: tests/unit/test_asynchronous.py",
+        )
+        for function in (
+            "ChooseThresholdFunction",
+            "FlagLinesFunction",
+            "FinishTransformFunction",
+            "MeasureDriftFunction",
+        )
+    ),
+    (
+        "StartTransformFunction",
+        [
+            f"s3:GetObject {_BUCKET}/features/judged/part-{{n}}.csv",
+            "s3:ListBucket arn:aws:s3:::DataBucket",
+        ],
+        "the mode batch after verdicts, and a first job of a run: tests/unit/test_start_transform.py",
     ),
     *(
         (name, [_PARK], "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html")

@@ -6,6 +6,7 @@ import pytest
 from frames import BUCKET
 from suspicious_lines import batch_scoring, datasets, scoring, store
 from suspicious_lines.errors import ModelResponseError, TransformFailedError
+from suspicious_lines.layout import resource_name
 
 PARTS = ["validation/part-00000", "validation/part-00001", "planted/part-00000"]
 REQUEST = {"run": "run", "job_name": "job", "parts": PARTS, "endpoint_name": "endpoint"}
@@ -32,9 +33,9 @@ def finish(cloud, load_handler, context, monkeypatch):
         datasets.write_part(lines, BUCKET, f"runs/run/lines/{part}.parquet")
         store.put(BUCKET, f"runs/run/features/{part}.csv", "1,2\n3,4\n", "text/csv")
 
-    def run(**changed: str) -> dict:
+    def run(endpoint_name: str = "endpoint", **changed: str) -> dict:
         status.update(changed)
-        return load_handler("finish_transform")(REQUEST, context)
+        return load_handler("finish_transform")(REQUEST | {"endpoint_name": endpoint_name}, context)
 
     return run
 
@@ -55,6 +56,14 @@ def test_answers_are_joined_by_their_order_and_other_parts_scored_by_the_endpoin
     assert [scored(part) for part in PARTS] == [
         [(0, 0.5), (1, 0.75)], [(10, 1.5), (11, 2.0)], [(20, 9.0), (21, 9.0)],
     ]  # fmt: skip
+
+
+def test_a_model_without_an_endpoint_has_scored_all_parts_in_the_job(finish):
+    put("part-00000", answer([0.5, 0.75]))
+    put("part-00001", answer([1.5, 2.0]))
+    put("planted-part-00000", answer([3.0, 4.0]))
+    assert finish(endpoint_name=resource_name("suspicious-lines", "run", mark="bt")) == {"lines": 6}
+    assert scored(PARTS[2]) == [(20, 3.0), (21, 4.0)]
 
 
 @pytest.mark.parametrize(

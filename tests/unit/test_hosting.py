@@ -114,3 +114,17 @@ def test_only_an_endpoint_that_takes_requests_can_score(sagemaker, monkeypatch, 
 
         monkeypatch.setattr(sagemaker, "describe_endpoint", missing)
     assert hosting.can_score(NAME) is can
+
+
+def test_a_model_of_batch_mode_has_no_endpoint_and_can_score_while_it_is_there(sagemaker, monkeypatch):
+    monkeypatch.setenv("HOSTING_MODE", "batch")
+    made = deploy()
+    assert (made.endpoint_name, made.max_concurrency) == (resource_name("suspicious-lines", "run", mark="bt"), 0)
+    assert set(sagemaker.existing) == {"model"}
+    describe = lambda ModelName: {} if "model" in sagemaker.existing else sagemaker._raise()  # noqa: E731
+    monkeypatch.setattr(sagemaker, "describe_model", describe, raising=False)
+    monkeypatch.setattr(sagemaker, "_raise", lambda: (_ for _ in ()).throw(sagemaker._error("Could not find")), False)
+    assert hosting.can_score(made.endpoint_name)
+    settle(made.endpoint_name, seconds=1)
+    assert delete_endpoint(made.endpoint_name) == ["model"]
+    assert not hosting.exists(made.endpoint_name)

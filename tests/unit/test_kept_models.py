@@ -11,6 +11,7 @@ from suspicious_lines.model_messages import LiveModel, PromoteRequest, RefuseReq
 from suspicious_lines.model_settings import PromoteSettings, RefuseSettings, RestoreSettings
 from suspicious_lines.promotion import promote_model, refuse_model
 from suspicious_lines.restoring import restore_model
+from suspicious_lines.settings import ScalingSettings
 
 UPLOAD = {"bucket": "bucket", "key": "incoming/x.csv", "etag": "e", "size": 1}
 
@@ -66,7 +67,8 @@ class Models(RuleBasedStateMachine):
         topic = {"operators_topic_arn": "arn:aws:sns:us-east-1:000000000000:operators"}
         machine = "arn:aws:states:us-east-1:000000000000:stateMachine:score"
         self.kept = kept
-        self.promoting = PromoteSettings(**common, score_state_machine_arn=machine)
+        scaling = ScalingSettings.from_environment().model_dump()
+        self.promoting = PromoteSettings(**common, **scaling, score_state_machine_arn=machine)
         self.restoring, self.refusing = (
             RestoreSettings(**common, **topic),
             RefuseSettings(data_bucket="bucket", **topic),

@@ -156,6 +156,6 @@ def test_the_baseline_and_the_day_are_planted_alike(live):
     frame = lines_frame(300, seed=4)
     rules = Rules.default()
     watched = monitoring.Watched(live_model(BUCKET), read_yardstick(BUCKET, "past", rules), rules)
-    then, now = monitoring._planted_scores(watched, pd.DataFrame(frame.drop(columns="error")), 1)
+    then, now = monitoring._planted_scores(watched, pd.DataFrame(frame.drop(columns="error")), BUCKET, 1)
     assert len(then) == len(now) == 200
     assert np.mean(then) > 0.3

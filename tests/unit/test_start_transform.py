@@ -61,3 +61,32 @@ def test_what_sagemaker_refuses(sagemaker, load_handler, context, code, message,
     else:
         with pytest.raises(error):
             handler(EVENT, context)
+
+
+BATCH = resource_name("suspicious-lines", "example", mark="bt")
+
+
+def started(sagemaker, load_handler, context, **changed) -> dict:
+    """Starts the job by a model without an endpoint; what is asked of SageMaker is looked at elsewhere."""
+    sagemaker.add_response("create_transform_job", {"TransformJobArn": "arn:aws:sagemaker:us-east-1:0:transform-job/x"})
+    return load_handler("start_transform")(EVENT | {"model_name": BATCH} | changed, context)
+
+
+def test_where_no_endpoint_scores_the_few_other_parts_the_job_does(sagemaker, load_handler, context):
+    for part in ("planted/part-00000", "judged/part-00000"):
+        store.put(BUCKET, f"runs/example/features/{part}.csv", f"{part}\n", "text/csv")
+    parts = ["validation/part-00000", "planted/part-00000", "judged/part-00000"]
+    started(sagemaker, load_handler, context, parts=parts)
+    prefix = "runs/example/features/validation/"
+    assert {key: store.get_bytes(BUCKET, key) for key in store.keys(BUCKET, prefix)} == {
+        f"{prefix}planted-part-00000.csv": b"planted/part-00000\n",
+        f"{prefix}judged-part-00000.csv": b"judged/part-00000\n",
+    }
+
+
+def test_the_note_of_a_champions_job_keeps_the_runs_own(sagemaker, load_handler, context):
+    own = started(sagemaker, load_handler, context, parts=["validation/part-00000"])["job_name"]
+    for _ in range(2):  # a retry notes the same
+        other = {"parts": ["champion/0a1b2c3d/validation/part-00000"], "model_name": BATCH[:-1] + "0"}
+        theirs = started(sagemaker, load_handler, context, **other)["job_name"]
+        assert store.get_json(BUCKET, "runs/example/transform.json") == {"job_name": theirs, "before": [own]}

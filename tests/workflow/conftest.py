@@ -18,8 +18,9 @@ import pytest
 from recorded import Record, logical_ids, recorded
 
 from local.activities import generate
-from local.cloud import Cloud
+from local.cloud import ROOT, STACK, Cloud
 from local.emulator.calls import FOLDER, installed
+from local.emulator.deploy import deploy
 from suspicious_lines.preprocessing import split
 
 PARAMETERS = {
@@ -214,6 +215,20 @@ class Workflow:
         assert "FunctionError" not in answer, said
         return said
 
+    def sweep_at_once(self) -> None:
+        """Upkeep deals with all that it finds, however young."""
+        for function in ("SweepUploadsFunction", "DeleteOrphansFunction"):
+            name, lambdas = self.physical_id(function), self.cloud.client("lambda")
+            variables = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+            changed = {"Variables": variables | {"SWEEP_MINUTES": "0"}}
+            lambdas.update_function_configuration(FunctionName=name, Environment=changed)
+
+    def redeploy(self, **parameters: str) -> None:
+        """Updates the stack, with these parameters beside the tier's."""
+        cloudformation = self.cloud.client("cloudformation")
+        deploy(ROOT / "template.yaml", STACK, PARAMETERS | parameters, self.s3, cloudformation)
+        self.logical |= logical_ids(self.cloud)
+
     @contextlib.contextmanager
     def without(self, rule: str) -> Iterator[None]:
         """What the rule (its logical id) would deliver meanwhile is lost."""
@@ -266,11 +281,7 @@ def recorded_elsewhere() -> list[Record]:
 def own_workflow(tmp_path_factory, recorded_elsewhere):
     """A cloud of the module's own, where upkeep waits for nothing: it deals with all that it finds."""
     with _running(tmp_path_factory) as workflow:
-        for function in ("SweepUploadsFunction", "DeleteOrphansFunction"):
-            name, lambdas = workflow.physical_id(function), workflow.cloud.client("lambda")
-            variables = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-            changed = {"Variables": variables | {"SWEEP_MINUTES": "0"}}
-            lambdas.update_function_configuration(FunctionName=name, Environment=changed)
+        workflow.sweep_at_once()
         yield workflow
         recorded_elsewhere.append(recorded(workflow.calls, workflow.logical))
 

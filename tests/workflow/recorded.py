@@ -18,11 +18,14 @@ _VARIABLE = (
     (rf"(:model-package/{STACK}-models/).+", r"\1*"),  # a version may also be what some layer is called
     (r"(:execution:[^:]+:).+", r"\1{run}"),
     (r"\d{4}-\d{2}-\d{2}", "{day}"),
-    (r"part-\d+", "part-{n}"),
+    (r"(?:(?:planted|judged)-)?part-\d+", "part-{n}"),  # some are put beside others for one job
     (r"(/told/).+", r"\1{run}/{message}"),
     (r"(/code/)[0-9a-f]+", r"\1{layers}"),
     (r"((?:invoices|champion)/)[0-9a-f]{8}/", r"\1{model}/"),
     (r"(/transformed/)[^/]*/", r"\1{job}/"),
+    (r"(/async/)[0-9a-f]{32}", r"\1{request}"),
+    (r"(/async/(?:answers|failures)/)[0-9a-f-]{36}", r"\1{request}"),
+    (rf"(:alarm:{STACK}-).+(-wake)", r"\1{run}\2"),
     (r"(/dt=\{day\}/)(?!report\.).+(\.\w+)$", r"\1{run}\2"),
     (r"(/ground-truth/).+(\.\w+)$", r"\1{hour}/{run}\2"),
 )

@@ -21,10 +21,11 @@ LONGEST_REASON = 500
 
 
 def invoke_async(endpoint_name: str, bucket: str, files: RunFiles, body: bytes) -> bytes:
-    """The model's answer to a body of CSV. A retry waits for the answer to what an earlier try has sent.
+    """The model's answer to a body of CSV. Where an earlier try broke off, its answer is waited for.
 
     Raises:
-        EndpointBusyError: there is no answer yet; the request stays in the queue.
+        EndpointBusyError: there was no answer in time; the next try sends the body again, because an endpoint that
+            was deleted meanwhile says so only then.
         ModelGoneError: there is no such endpoint any more.
         ModelResponseError: the model failed; the next try sends the body again.
     """
@@ -40,6 +41,7 @@ def invoke_async(endpoint_name: str, bucket: str, files: RunFiles, body: bytes) 
             store.put_json(bucket, note, {})
             raise ModelResponseError(f"{endpoint_name}: {failure.decode(errors='replace')[:LONGEST_REASON]}")
         if time.monotonic() > deadline:
+            store.put_json(bucket, note, {})
             raise EndpointBusyError(f"{endpoint_name} has not answered within {WAIT_SECONDS} seconds")
         time.sleep(pause)
         pause = min(2 * pause, LOOK_SECONDS)

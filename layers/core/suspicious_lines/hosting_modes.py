@@ -29,14 +29,14 @@ class Scaling(NamedTuple):
 
 
 class Mode:
-    """What one hosting mode makes of a model; `endpoint`: whether it makes one; `dimension`: what of it scales, from
-    none of it where it `wakes`."""
+    """What one hosting mode makes of a model; `endpoint`: whether it makes one; `queue`: whether that answers from a
+    queue, with instances only while there is something in it; `dimension`: what of it scales."""
 
     name: str
     mark: str
     endpoint = True
+    queue = False
     dimension: str | None = None
-    wakes = False
 
     def variant(self, settings: HostingSettings) -> dict[str, Any]:
         """The mode's part of the production variant."""
@@ -106,7 +106,7 @@ class RealTime(Mode):
 class Asynchronous(Mode):
     """Instances that work off a queue: none while it has been empty for a while, the first some minutes after."""
 
-    name, mark, dimension, wakes = "async", "as", INSTANCES, True
+    name, mark, dimension, queue = "async", "as", INSTANCES, True
 
     def variant(self, settings: HostingSettings) -> dict[str, Any]:
         return _instances(settings)

@@ -45,7 +45,7 @@ def stop_scaling(name: str) -> None:
     except ClientError as error:
         if error_code(error) != "ObjectNotFoundException":
             raise
-    if mode_of(name).wakes:
+    if mode_of(name).queue:
         client("cloudwatch").delete_alarms(AlarmNames=[_alarm(name)])
 
 

@@ -97,7 +97,7 @@ def sender(endpoint_name: str, bucket: str, files: RunFiles) -> Send:
 
     The function it returns raises EndpointBusyError, ModelGoneError or ModelResponseError as `score_part` does.
     """
-    if mode_of(endpoint_name).wakes:
+    if mode_of(endpoint_name).queue:
         return functools.partial(invoke_async, endpoint_name, bucket, files)
     return functools.partial(_invoke, endpoint_name)
 

@@ -85,10 +85,10 @@ HostingMode = Literal["serverless", "provisioned", "real-time", "async", "batch"
 
 
 class ScalingSettings(Settings):
-    """`provisioned_concurrency`: of the mode provisioned, 0 in all others; `invocations_per_instance`: a minute."""
+    """`invocations_per_instance`: a minute."""
 
     endpoint_max_concurrency: int = Field(ge=1, le=200)
-    provisioned_concurrency: int = Field(ge=0, le=200)
+    provisioned_concurrency: int = Field(ge=1, le=200)
     endpoint_max_instances: int = Field(ge=1, le=20)
     invocations_per_instance: int = Field(ge=1, le=100_000)
 
@@ -99,7 +99,7 @@ class HostingSettings(SageMakerSettings, BucketSettings):
     hosting_mode: HostingMode
     endpoint_memory_mb: int = Field(ge=1024, le=6144, multiple_of=1024)
     endpoint_max_concurrency: int = Field(ge=1, le=200)
-    provisioned_concurrency: int = Field(ge=0, le=200)
+    provisioned_concurrency: int = Field(ge=1, le=200)
     endpoint_instance_type: str
     endpoint_instances: int = Field(ge=1, le=20)
     capture_percent: int = Field(ge=0, le=100)
