@@ -25,7 +25,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help demo up test bench fuzz faults invoke record-calls rollback erase pipeline costs reference docs lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
+.PHONY: help demo up test bench fuzz faults invoke record-calls smoke rollback erase pipeline costs reference docs lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -58,6 +58,10 @@ invoke: $(DEV) ## Run one function: FUNCTION=preprocess [EVENT=events/preprocess
 
 record-calls: $(DEV) ## Write down anew what each role needs: tests/template/calls.json, by running tests/workflow
 	@RECORD_CALLS=1 $(BIN)/python -m pytest tests/workflow
+
+smoke: $(DEV) ## Drop a small file and check what the reviewers are told; CONFIG=dev: on AWS, else under `make up`
+	@$(BIN)/python -m local.activities data/smoke.csv --lines 1500
+	@$(BIN)/python scripts/smoke.py data/smoke.csv $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
 
 rollback: $(DEV) ## Go back to a former model: [RUN=its run] [REASON="words"]; CONFIG=dev or prod: on AWS, else under `make up`
 	@$(BIN)/python scripts/rollback.py --run "$(RUN)" --reason "$(REASON)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))

@@ -7,6 +7,7 @@ on AWS. Without, it is the one that `make up` keeps running, and where none runs
 import argparse
 import contextlib
 import json
+import math
 import sys
 import time
 from typing import Any
@@ -25,7 +26,7 @@ def main() -> int:
         print(f"rolling back {stack.where}", flush=True)
         order = {"run": options.run, "reason": options.reason}
         arn = sfn.start_execution(stateMachineArn=machine, input=json.dumps(order))["executionArn"]
-        return _told(_ended(sfn, arn))
+        return _told(ended(sfn, arn))
     except (BotoCoreError, ClientError, RuntimeError) as error:
         print(f"rollback: {error}", file=sys.stderr)
         return 1
@@ -39,9 +40,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _ended(sfn: Any, arn: str) -> dict[str, Any]:
-    """The execution once it has ended, which the machine's own timeout sees to."""
+def ended(sfn: Any, arn: str, seconds: float = math.inf) -> dict[str, Any]:
+    """The execution once it has ended, which the machine's own timeout sees to.
+
+    Raises:
+        RuntimeError: it has not within so many seconds.
+    """
+    deadline = time.monotonic() + seconds
     while (execution := sfn.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{arn} still runs after {seconds:g} s")
         time.sleep(POLL_SECONDS)
     return execution
 

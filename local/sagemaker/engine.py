@@ -29,7 +29,7 @@ Operation = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Engine:
-    """SageMaker's state in memory, artifacts in the S3 that `s3` reaches. `events`: where what happens is told; `sns` and
+    """SageMaker's state in memory, artifacts in the S3 that `s3` reaches. `events`: where what happens is told; `sns`,
     `cloudwatch`: asked for asynchronous endpoints only."""
 
     def __init__(
