@@ -25,7 +25,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help demo up test bench fuzz faults invoke record-calls smoke rollback erase pipeline costs reference docs lint audit fmt build deploy requirements check-requirements check-machines check-template check-security clean
+.PHONY: help demo up test bench fuzz faults invoke record-calls smoke rollback erase pipeline costs reference docs lint audit fmt build deploy deploy-built requirements check-requirements check-machines check-template check-security clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -100,7 +100,10 @@ build: $(SAM_ENV) $(UV) ## Build the functions and layers for Lambda, test them 
 	@bash scripts/build.sh
 
 deploy: build ## Build and deploy to AWS (CONFIG=prod for the other samconfig environment)
-	$(SAM) deploy --config-env $(CONFIG)
+	@$(MAKE) deploy-built
+
+deploy-built: $(SAM_ENV) ## Deploy what `make build` has built (ARGS: more for sam deploy)
+	$(SAM) deploy --config-env $(CONFIG) $(ARGS)
 
 requirements: $(UV) ## Cut the layers' requirements.txt from uv.lock
 	@sh scripts/layer_requirements.sh layers

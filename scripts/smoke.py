@@ -68,9 +68,9 @@ def smoke(stack: Stack, file: Path) -> str:
         afterwards.callback(s3.delete_object, **dropped)
         arn = _started(sfn, machine, dropped["VersionId"])
         run = arn.rsplit(":", 1)[1]
-        print(f"run {run}", flush=True)
         afterwards.callback(_put_back, stack, run, before[0])
         afterwards.callback(_stopped, sfn, arn)
+        print(f"run {run}", flush=True)
         _succeeded(ended(sfn, arn, RUN_SECONDS))
         return _checked(twin.mail_on(run), name, _lines(file))
 

@@ -1,17 +1,23 @@
 """scripts/smoke.py on the real workflow: it passes where the reviewers are told, fails in words where they are not, and
-leaves nothing of its own."""
+leaves nothing of its own. The pipeline's buildspec runs it, with the permissions that stacks/stage.yaml gives."""
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
 from local.activities import generate, write_csv
+from local.cloud import STACK
+from tests.codebuild import run
 
 ROOT = Path(__file__).parents[2]
+ACCOUNT = "000000000000"
 
 
 @pytest.fixture
@@ -119,3 +125,61 @@ def test_it_is_refused_on_prod(command):
     status, told, complaint = smoke([*command(), "--config", "prod"])
     assert (status, told) == (1, "")
     assert complaint.startswith("smoke: not on prod: ")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """The repository, where samconfig.toml's dev is this tier's stack; `make` takes .venv as it is."""
+    folder, programs = tmp_path / "checkout", tmp_path / "programs"
+    folder.mkdir()
+    programs.mkdir()
+    for name in ("Makefile", "local", "layers", ".venv"):
+        (folder / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "scripts", folder / "scripts")
+    config = (ROOT / "samconfig.toml").read_text()
+    (folder / "samconfig.toml").write_text(config.replace('"suspicious-lines-dev"', f'"{STACK}"'))
+    (programs / "make").write_text(f'#!/bin/sh\nexec {shutil.which("make")} -o .venv/.synced "$@"\n')
+    (programs / "make").chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def smoke_role(workflow):
+    """Credentials of a role that may do what stacks/stage.yaml's SmokePolicy allows, and nothing else."""
+    policy = yaml_parse((ROOT / "stacks/stage.yaml").read_text())["Resources"]["SmokePolicy"]["Properties"]
+    known = {"StageStackName": STACK, "AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::AccountId": ACCOUNT}
+    known["AWS::URLSuffix"] = "amazonaws.com"
+    written = re.sub(r'\{"Fn::Sub": ("[^"]*")\}', r"\1", json.dumps(policy["PolicyDocument"]))
+    written = re.sub(r"\$\{([\w:]+)\}", lambda match: known[match[1]], written)
+    iam, sts = workflow.cloud.client("iam"), workflow.cloud.client("sts")
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+    trusted = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = iam.create_role(RoleName="smoke", AssumeRolePolicyDocument=trusted)["Role"]["Arn"]
+    iam.put_role_policy(RoleName="smoke", PolicyName="smoke", PolicyDocument=written)
+    yield sts.assume_role(RoleArn=role, RoleSessionName="smoke")["Credentials"]
+    iam.delete_role_policy(RoleName="smoke", PolicyName="smoke")
+    iam.delete_role(RoleName="smoke")
+
+
+def test_the_pipeline_runs_it_with_no_other_permissions(workflow, no_model, activities, checkout, smoke_role):
+    live = workflow.drop(activities)
+    environment = {
+        "PATH": f"{checkout.parent / 'programs'}:/usr/bin:/bin",
+        "CONFIG": "dev",
+        "AWS_ENDPOINT_URL": workflow.cloud.endpoint_url,
+        "AWS_ACCESS_KEY_ID": smoke_role["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": smoke_role["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": smoke_role["SessionToken"],
+    }
+    build = run(ROOT / "buildspec/smoke.yml", checkout, environment)
+    assert build.status == 0, build.said
+    assert f"dropping smoke.csv on the stack {STACK} in us-east-1" in build.said
+    assert " to query on " in build.said
+    assert workflow.live() == live.name
+    iam = workflow.cloud.client("iam")
+    iam.put_role_policy(
+        RoleName="smoke", PolicyName="smoke", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": []})
+    )
+    refused = run(ROOT / "buildspec/smoke.yml", checkout, environment)
+    assert refused.status != 0
+    assert "AccessDenied" in refused.said
