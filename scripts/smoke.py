@@ -113,12 +113,12 @@ class _Twin:
 
     def remove(self) -> None:
         """Of tests that were killed, too: two at a time would be in each other's way anyhow."""
+        for url in self.sqs.list_queues(QueueNamePrefix=self.prefix).get("QueueUrls", []):
+            self.sqs.delete_queue(QueueUrl=url)
         pages = self.sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=self.topic)
         for subscription in [found for page in pages for found in page["Subscriptions"]]:
             if subscription["Endpoint"].rsplit(":", 1)[-1].startswith(self.prefix):
                 self.sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
-        for url in self.sqs.list_queues(QueueNamePrefix=self.prefix).get("QueueUrls", []):
-            self.sqs.delete_queue(QueueUrl=url)
 
 
 def _live_model(s3: Any, bucket: str) -> tuple[str, str]:

@@ -107,7 +107,8 @@ def _sns(operation: str, names: dict[str, str]) -> Iterator[Need]:
 
 def _lambda(operation: str, names: dict[str, str]) -> Iterator[Need]:
     action = {"Invoke": "InvokeFunction"}[operation]
-    yield Need(f"lambda:{action}", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{names['FunctionName'].split(':')[-1]}")
+    name = names["FunctionName"].partition(":function:")[2] or names["FunctionName"]  # with an alias, where it has one
+    yield Need(f"lambda:{action}", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}")
 
 
 def _states(operation: str, names: dict[str, str]) -> Iterator[Need]:

@@ -25,7 +25,7 @@ from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, s3, sns
 from ministack.services import stepfunctions as sfn
 from ministack.services.cloudformation import provisioners
 
-from . import calls
+from . import calls, releases
 
 PIN = "1.5.33"
 
@@ -69,8 +69,15 @@ _EXPECTED: dict[ModuleType, dict[str, str]] = {
         "_stop_execution": "data",
         "_ExecutionError": "error cause",
         "_SERVICE_DISPATCH": "*",
+        "_create_state_machine_alias": "data",
+        "_delete_state_machine_alias": "data",
+        "_delete_state_machine_version": "data",
         "_executions": "*",
+        "_publish_state_machine_version": "data",
+        "_state_machine_aliases": "*",
+        "_state_machine_versions": "*",
         "_state_machines": "*",
+        "_update_state_machine_alias": "data",
     },
     s3: {
         "_fire_s3_event": (
@@ -203,6 +210,8 @@ def _patch_stepfunctions(prepare: Callable[[str], None]) -> None:
     from .states import integrations, machine, paths, retry
 
     sfn._run_execution = functools.partial(machine.run_execution, sfn._run_execution, prepare)
+    sfn._start_execution = functools.partial(releases.started, stock=sfn._start_execution)
+    provisioners._RESOURCE_HANDLERS.update(releases.HANDLERS)
     sfn._stop_execution = functools.partial(machine.stop_execution, sfn._stop_execution)
     sfn._run_sub_machine = machine.run_sub_machine
     sfn._resolve_path = paths.resolve_path

@@ -100,4 +100,6 @@ def _inline(match: re.Match[str], given: dict[str, Any]) -> str:
         return f"${{{value['Ref']}}}"
     if "Fn::GetAtt" in value:
         return f"${{{'.'.join(value['Fn::GetAtt'])}}}"
+    if "Fn::If" in value:  # the parameters at their defaults switch nothing on
+        return value["Fn::If"][2]
     return value["Fn::Sub"]

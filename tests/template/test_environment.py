@@ -31,6 +31,8 @@ def deployed_value(value: Any, template: dict[str, Any]) -> str:
     if "Fn::Join" in value:
         separator, parts = value["Fn::Join"]
         return separator.join(deployed_value(part, template) for part in parts)
+    if value == {"Ref": "AWS::NoValue"}:
+        return ""
     if value == {"Ref": "AWS::StackName"}:
         return "suspicious-lines"
     if "Fn::If" in value:  # the parameters at their defaults switch nothing on
@@ -44,7 +46,8 @@ def deployed_value(value: Any, template: dict[str, Any]) -> str:
 def environment_of(properties: dict[str, Any], template: dict[str, Any]) -> dict[str, str]:
     shared = template["Globals"]["Function"]["Environment"]["Variables"]
     own = properties.get("Environment", {}).get("Variables", {})
-    return {name: deployed_value(value, template) for name, value in {**shared, **own}.items()}
+    values = {name: deployed_value(value, template) for name, value in {**shared, **own}.items()}
+    return {name: value for name, value in values.items() if name != "RELEASE"}  # not there by default
 
 
 def start(folder: Path) -> None:

@@ -15,6 +15,7 @@ _LOOK_AROUND = ("DescribeDhcpOptions", "DescribeNetworkInterfaces", "DescribeSec
 _LOOK_AROUND += ("DescribeVpcs",)
 _SCHEDULED = ("SweepUploadsFunction", "DeleteOrphansFunction")
 _PARK = "sqs:SendMessage arn:aws:sqs:us-east-1:000000000000:UploadsDeadLetterQueue"  # what failed at every try
+_RELEASED = ("Train", "Score", "Review")
 _SCORED_BY_JOBS = ("validation", "invoices/{model}")
 _ENDPOINT = f"arn:aws:sagemaker:us-east-1:000000000000:endpoint/{STACK}-{{run}}"
 _TRACKING = f"arn:aws:cloudwatch:us-east-1:000000000000:alarm:TargetTracking-endpoint/{STACK}-{{run}}"
@@ -36,6 +37,25 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         "AWS::StepFunctions::StateMachine",
         [f"xray:{action} *" for action in _TRACES],
         "its executions are traced: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-xray-tracing.html",
+    ),
+    *(
+        (
+            f"{name}StateMachine",
+            [f"lambda:InvokeFunction arn:aws:lambda:us-east-1:000000000000:function:{STACK}-Stack-Function:r-0badcafe"],
+            "runs of releases, which are off by default: tests/workflow/test_releases.py",
+        )
+        for name in _RELEASED
+    ),
+    *(
+        (
+            f"{name}StateMachineUploadRole",
+            [
+                f"states:StartExecution arn:aws:states:us-east-1:000000000000:stateMachine:{STACK}-{name.lower()}{alias}"
+                for alias in ("", ":live")
+            ],
+            "an upload starts the machine or, where there are releases, its alias: tests/workflow/test_releases.py",
+        )
+        for name in _RELEASED
     ),
     (
         "SageMakerRole",

@@ -9,6 +9,7 @@ from typing import Any
 from ministack.core.responses import now_iso
 from ministack.services import stepfunctions as sfn
 
+from ..releases import definition_of
 from . import choice, map_state, parallel_state, task_state
 from .execution import Execution, Halted, Scope
 from .paths import StateError, as_state_error, expression, insert, resolve, select, template
@@ -26,11 +27,12 @@ def run_execution(stock: Callable[[str], None], prepare: Callable[[str], None], 
     machine = sfn._state_machines.get(record["stateMachineArn"]) if record else None
     if record is None or machine is None:
         return
-    definition = json.loads(machine["definition"])
+    text = definition_of(machine)
+    definition = json.loads(text)
     if definition.get("QueryLanguage") == "JSONata":
         stock(arn)
         return
-    prepare(machine["definition"])
+    prepare(text)
     execution = Execution(record)
     _running[arn] = execution
     timer = _limit(execution, definition.get("TimeoutSeconds"))
