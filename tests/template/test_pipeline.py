@@ -122,7 +122,7 @@ def test_what_was_built_is_deployed_to_the_stage(checkout: Path, tmp_path: Path,
     (tmp_path / "built/build/template.yaml").touch()
     given = variables_of(project)
     values = {name: value if isinstance(value, str) else f"the-{name.lower()}" for name, value in given.items()}
-    values["PARAMETERS"] = "RetentionDays=7 NumTrees=60"
+    values |= {"PARAMETERS": "RetentionDays=7 NumTrees=60", "COMMIT": "0badcafe", "CODEBUILD_BUILD_NUMBER": "12"}
     values["CODEBUILD_SRC_DIR_Built"] = str(tmp_path / "built")
     build = run(ROOT / "buildspec/deploy.yml", checkout, environment(checkout, **values))
     assert build.status == 0, build.said
@@ -134,6 +134,7 @@ def test_what_was_built_is_deployed_to_the_stage(checkout: Path, tmp_path: Path,
         *("SAM_CLI_TELEMETRY=0", ".venv-sam/bin/sam", "deploy", "--config-env", values["CONFIG"]),
         *("--no-confirm-changeset", "--no-resolve-s3", "--s3-bucket", "the-artifact_bucket"),
         *("--role-arn", "the-cloudformation_role", "--parameter-overrides", "RetentionDays=7", "NumTrees=60"),
+        "Release=r-0badcafe-12",
     ]
     assert make == "make"
 
@@ -150,13 +151,21 @@ def test_every_project_gives_its_buildspec_all_that_it_names() -> None:
         for action in actions
         if action["ActionTypeId"]["Provider"] == "CodeBuild"
     }
+    actions_give = {
+        action["Configuration"]["ProjectName"]["Ref"]: {
+            variable["name"] for variable in json.loads(action["Configuration"].get("EnvironmentVariables", "[]"))
+        }
+        for actions in STAGES.values()
+        for action in actions
+        if action["ActionTypeId"]["Provider"] == "CodeBuild"
+    }
     projects = {name for name, resource in RESOURCES.items() if resource["Type"] == "AWS::CodeBuild::Project"}
     assert set(inputs) == projects
     for project in projects:
         spec = read(ROOT / RESOURCES[project]["Properties"]["Source"]["BuildSpec"])
         named = set(re.findall(r"\$(\w+)", " ".join(commands(spec))))
         given = set(variables_of(project)) | {f"CODEBUILD_SRC_DIR_{name}" for name in inputs[project][1:]}
-        assert named == given & named, project
+        assert named <= given | {"CODEBUILD_BUILD_NUMBER"} | actions_give[project], project
         assert set(variables_of(project)) <= named, f"{project}: a variable that nobody reads"
         targets = re.findall(r"^make ([a-z -]+?)(?: CONFIG.*)?$", "\n".join(commands(spec)), re.MULTILINE)
         makefile = (ROOT / "Makefile").read_text()
@@ -187,6 +196,7 @@ def order(action: dict[str, Any]) -> int:
 
 def test_github_does_the_same() -> None:
     specs = {name: commands(read(ROOT / f"buildspec/{name}.yml"))[-1] for name in ("test", "deploy", "smoke")}
+    specs["deploy"] = specs["deploy"].replace("$CODEBUILD_BUILD_NUMBER", "$NUMBER")
     jobs = WORKFLOW["jobs"]
     ran = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
     assert ran == {"test": [specs["test"]], "dev": [specs["deploy"], specs["smoke"]], "prod": [specs["deploy"]]}

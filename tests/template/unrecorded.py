@@ -50,8 +50,8 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         (
             f"{name}StateMachineUploadRole",
             [
-                f"states:StartExecution arn:aws:states:us-east-1:000000000000:stateMachine:{STACK}-{name.lower()}{alias}"
-                for alias in ("", ":live")
+                f"states:StartExecution arn:aws:states:us-east-1:000000000000:stateMachine:{STACK}-{started}"
+                for started in (name.lower(), f"{name.lower()}:live")
             ],
             "an upload starts the machine or, where there are releases, its alias: tests/workflow/test_releases.py",
         )
