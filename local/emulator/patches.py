@@ -186,8 +186,8 @@ def apply(execute: Callable[[dict, dict, str], dict], prepare: Callable[[str], N
     _patch_events()
     _patch_sns(outbox)
     _patch_iam()
+    _patch_cloudformation()
     _register_stubs()
-    _patch_nested_updates()
     _register_model_package_groups()
 
 
@@ -332,6 +332,24 @@ def _patch_iam() -> None:
     iam_evaluator._resolve_condition_key = condition_key
 
 
+def _patch_cloudformation() -> None:
+    """An update of a nested stack keeps the attributes of what it leaves as it is."""
+    known: dict[tuple[str, str], dict[str, Any]] = {}
+    provision, update = provisioners._provision_resource, provisioners._update_resource
+
+    def provisioned(resource_type: str, *args: Any, **kwargs: Any) -> tuple:
+        physical_id, found = provision(resource_type, *args, **kwargs)
+        known[resource_type, physical_id] = found
+        return physical_id, found
+
+    def updated(resource_type: str, *args: Any, **kwargs: Any) -> tuple:
+        physical_id, found = update(resource_type, *args, **kwargs)
+        known[resource_type, physical_id] = found or known.get((resource_type, physical_id), {})
+        return physical_id, known[resource_type, physical_id]
+
+    provisioners._provision_resource, provisioners._update_resource = provisioned, updated
+
+
 def _register_stubs() -> None:
     def create(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict[str, str]]:
         name = f"{stack_name}-{logical_id}"
@@ -368,25 +386,3 @@ def _register_model_package_groups() -> None:
 
     handlers = {"create": create, "delete": delete}
     provisioners._RESOURCE_HANDLERS["AWS::SageMaker::ModelPackageGroup"] = handlers
-
-
-def _patch_nested_updates() -> None:
-    """What an update of a nested stack does not change keeps the attributes that others refer to."""
-    stock_create, stock_update = provisioners._provision_resource, provisioners._update_resource
-    attributes: dict[tuple[str, str], dict[str, Any]] = {}
-
-    def create(kind: str, logical_id: str, props: dict, stack: str) -> tuple[str, dict[str, Any]]:
-        physical_id, found = stock_create(kind, logical_id, props, stack)
-        attributes[kind, physical_id] = found
-        return physical_id, found
-
-    def update(
-        kind: str, physical_id: str, old: dict, new: dict, stack: str,
-        logical_id: str | None = None, old_attrs: dict[str, Any] | None = None,
-    ) -> tuple[str, dict[str, Any]]:  # fmt: skip
-        known = old_attrs or attributes.get((kind, physical_id))
-        now, found = stock_update(kind, physical_id, old, new, stack, logical_id, known)
-        attributes[kind, now] = found
-        return now, found
-
-    provisioners._provision_resource, provisioners._update_resource = create, update

@@ -177,9 +177,10 @@ def test_the_pipeline_runs_it_with_no_other_permissions(workflow, no_model, acti
     assert " to query on " in build.said
     assert workflow.live() == live.name
     iam = workflow.cloud.client("iam")
+    deny = {"Effect": "Deny", "Action": "sqs:CreateQueue", "Resource": "*"}
     iam.put_role_policy(
-        RoleName="smoke", PolicyName="smoke", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": []})
+        RoleName="smoke", PolicyName="smoke", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [deny]})
     )
     refused = run(ROOT / "buildspec/smoke.yml", checkout, environment)
     assert refused.status != 0
-    assert "AccessDenied" in refused.said
+    assert "not authorized to perform" in refused.said
