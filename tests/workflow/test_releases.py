@@ -47,13 +47,13 @@ def ended(cloud: Cloud, arn: str) -> dict:
     raise AssertionError(f"{arn} still runs")
 
 
-def function(cloud: Cloud, logical_id: str) -> str:
+def function(cloud: Cloud, stack: str, logical_id: str) -> str:
     """The physical name of a function of a nested stack."""
-    for summary in cloud.client("lambda").get_paginator("list_functions").paginate():
-        for found in summary["Functions"]:
-            if logical_id in found["FunctionName"]:
-                return found["FunctionName"]
-    raise AssertionError(f"no function is called {logical_id}")
+    cloudformation = cloud.client("cloudformation")
+    nested = cloudformation.describe_stack_resource(StackName=STACK, LogicalResourceId=stack)["StackResourceDetail"]
+    resources = cloudformation.describe_stack_resources(StackName=nested["PhysicalResourceId"])["StackResources"]
+    (name,) = [found["PhysicalResourceId"] for found in resources if found["LogicalResourceId"] == logical_id]
+    return name
 
 
 def test_a_run_keeps_to_the_release_that_it_began_with(cloud):
@@ -63,7 +63,7 @@ def test_a_run_keeps_to_the_release_that_it_began_with(cloud):
     deploy(ROOT / "template.yaml", STACK, given, cloud.client("s3"), cloud.client("cloudformation"))
     assert sfn.describe_execution(executionArn=running)["status"] == "RUNNING", "it ended before the second release"
 
-    name = function(cloud, "ChooseThreshold")
+    name = function(cloud, "Results", "ChooseThresholdFunction")
     configurations = {
         release: lambdas.get_function_configuration(FunctionName=name, Qualifier=release) for release in (FIRST, SECOND)
     }

@@ -67,7 +67,7 @@ machine: contextvars.ContextVar[Machine] = contextvars.ContextVar("machine", def
 
 def call_lambda(function: str, event: Any) -> Any:
     """Invoke a function. A failed one raises its error's type; the cause is its answer, as JSON."""
-    names = {"FunctionName": function.split(":")[-1]}
+    names = {"FunctionName": function.partition(":function:")[2] or function}  # with an alias, where it has one
     if app.AUTH and machine.get().role:
         key = authority.credentials(machine.get().role, machine.get().name)["AWS_ACCESS_KEY_ID"]
         if denied := authority.denial(key, {"service": "lambda", "operation": "Invoke", "names": names}):
