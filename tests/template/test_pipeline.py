@@ -52,10 +52,12 @@ MADE_BY = {
     "AWS::SQS::Queue": "sqs:CreateQueue",
     "AWS::SQS::QueuePolicy": "sqs:SetQueueAttributes",
     "AWS::Scheduler::Schedule": "scheduler:CreateSchedule",
+    "AWS::SageMaker::ModelPackageGroup": "sagemaker:CreateModelPackageGroup",
     "AWS::StepFunctions::StateMachine": "states:CreateStateMachine",
     "AWS::StepFunctions::StateMachineAlias": "states:CreateStateMachineAlias",
     "AWS::StepFunctions::StateMachineVersion": "states:PublishStateMachineVersion",
     "Custom::Hosted": "lambda:InvokeFunction",
+    "Custom::Packages": "lambda:InvokeFunction",
 }
 # docs/ci-cd.md says that these are not deployed so: what makes a network cannot be held to a name.
 BY_AN_OPERATOR = "AWS::EC2::"

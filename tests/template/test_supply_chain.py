@@ -127,7 +127,7 @@ def test_an_audit_that_reaches_nobody_fails(root: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     asked = re.findall(r"^(\w+): asking about (\d+) packages$", done.stdout, re.MULTILINE)
-    assert [name for name, _ in asked] == [*LAYERS, "dev", "sam", "checkov", "docs"]
+    assert [name for name, _ in asked] == [*LAYERS, "dev", "sam", "checkov", "docs", "sdk"]
     assert [int(count) for _, count in asked[:3]] == [len(requirements(root, layer)) for layer in LAYERS]
     assert done.stderr.splitlines()[-1].startswith("audit: a package is known to be weak, or could not be asked about")
 

@@ -12,7 +12,7 @@ import pytest
 from suspicious_lines.hosting import VARIANT
 
 MACHINE_METRICS = {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionTime"}
-# Of optional stacks: their alarms are there where they are, and the dashboard does not know them.
+# Of optional stacks: their alarms are there where they are.
 OPTIONAL = {"HasModelRegistry"}
 # Whoever starts one of these waits for its end and sees how it ended.
 STARTED_BY_HAND = {"RollbackStateMachine"}
@@ -84,6 +84,8 @@ def joined(value: Any) -> Any:
         return value
     if "Ref" in value:
         return f"${{{value['Ref']}}}"
+    if "Fn::If" in value:  # of an option that is on
+        return joined(value["Fn::If"][1])
     ((function, (separator, what)),) = value.items()
     if function == "Fn::Split":
         return joined(what).split(separator)
@@ -214,7 +216,7 @@ def test_the_dashboard_is_made_only_where_it_is_wanted_and_shows_every_function(
     # Those of large files, which most accounts never call, are searched for by their names.
     searches = [row[0]["expression"] for widget in widgets for row in widget["metrics"] if isinstance(row[0], dict)]
     searched = {name for text in searches if "AWS/Lambda" in text for name in re.findall(r"\$\{\w+\}", text)}
-    assert listed | searched == {f"${{{name}}}" for name in functions if not optional(template, name)}
+    assert listed | searched == {f"${{{name}}}" for name in functions}
     machines = set(of_type(template, "AWS::Serverless::StateMachine")) - STARTED_BY_HAND
     machines = {f"${{{name}}}" for name in machines if not optional(template, name)}
     for metric in ("ExecutionsSucceeded", *MACHINE_METRICS):
