@@ -213,7 +213,7 @@ def test_the_dashboard_is_made_only_where_it_is_wanted_and_shows_every_function(
     assert template["Resources"][dashboard]["Condition"] == "HasDashboard"
     shown = list(series(widgets))
     listed = {names[-1] for names in shown if names[0] == "AWS/Lambda"}
-    # Those of large files, which most accounts never call, are searched for by their names.
+    # Those of large files and of options, which most accounts never call, are searched for by their names.
     searches = [row[0]["expression"] for widget in widgets for row in widget["metrics"] if isinstance(row[0], dict)]
     searched = {name for text in searches if "AWS/Lambda" in text for name in re.findall(r"\$\{\w+\}", text)}
     assert listed | searched == {f"${{{name}}}" for name in functions}
