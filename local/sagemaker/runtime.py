@@ -63,7 +63,7 @@ class Runtime:
         if self._endpoints.is_asynchronous(endpoint):
             raise ApiError("ValidationError", f"Endpoint {endpoint} takes asynchronous invocations only.")
         with variant.slot():
-            return self.answer(endpoint, variant, headers, body, limit)
+            return self.answer(endpoint, variant, headers, body, limit, INVOCATION_SECONDS)
 
     def answer(
         self,
@@ -72,7 +72,7 @@ class Runtime:
         headers: Message,
         body: bytes,
         limit: int,
-        seconds: float = INVOCATION_SECONDS,
+        seconds: float,
     ) -> Response:
         """The container's answer within its time. Raises ApiError: ModelNotReadyException or ModelError."""
         content_type = media_type(headers.get("Content-Type"), "application/octet-stream")
