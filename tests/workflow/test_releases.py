@@ -8,6 +8,7 @@ import pytest
 
 from local.activities import generate
 from local.cloud import ROOT, STACK, Cloud
+from local.emulator.calls import FOLDER
 from local.emulator.deploy import deploy
 
 FIRST, SECOND = "r-0badcafe-1", "r-0badcafe-2"
@@ -20,8 +21,10 @@ def cloud(tmp_path_factory):
     """One that enforces IAM, with a first release."""
     home = tmp_path_factory.mktemp("released")
     given = PARAMETERS | {"Release": FIRST}
-    with Cloud(home, port=0, engine_port=0, parameters=given, enforce=True) as cloud:
-        yield cloud
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv(FOLDER, raising=False)  # the tier's record knows no releases
+        with Cloud(home, port=0, engine_port=0, parameters=given, enforce=True) as cloud:
+            yield cloud
 
 
 def dropped(cloud: Cloud, seed: int) -> str:
