@@ -278,6 +278,14 @@ def recorded_elsewhere() -> list[Record]:
 
 
 @pytest.fixture(scope="module")
+def unrecorded():
+    """For modules whose clouds differ from what the record is of: their calls are not written into it."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv(FOLDER, raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
 def own_workflow(tmp_path_factory, recorded_elsewhere):
     """A cloud of the module's own, where upkeep waits for nothing: it deals with all that it finds."""
     with _running(tmp_path_factory) as workflow:

@@ -8,7 +8,6 @@ import pytest
 
 from local.activities import generate
 from local.cloud import ROOT, STACK, Cloud
-from local.emulator.calls import FOLDER
 from local.emulator.deploy import deploy
 
 FIRST, SECOND = "r-0badcafe-1", "r-0badcafe-2"
@@ -17,14 +16,12 @@ PARAMETERS = {"PollSeconds": "10", "NumTrees": "50", "ReviewBudget": "7", "Deplo
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory):
+def cloud(tmp_path_factory, unrecorded):
     """One that enforces IAM, with a first release."""
     home = tmp_path_factory.mktemp("released")
     given = PARAMETERS | {"Release": FIRST}
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv(FOLDER, raising=False)  # the tier's record knows no releases
-        with Cloud(home, port=0, engine_port=0, parameters=given, enforce=True) as cloud:
-            yield cloud
+    with Cloud(home, port=0, engine_port=0, parameters=given, enforce=True) as cloud:
+        yield cloud
 
 
 def dropped(cloud: Cloud, seed: int) -> str:
