@@ -139,24 +139,10 @@ $(DEV): pyproject.toml uv.lock | $(UV)
 	@UV_PYTHON="$$(sh scripts/find_python.sh)" $(UV) sync --quiet --frozen
 	@touch $@
 
-# SAM pins another boto3 than the embedded AWS does, hence an environment of its own.
-$(SAM_ENV): pyproject.toml uv.lock | $(UV)
-	@UV_PYTHON="$$(sh scripts/find_python.sh)" UV_PROJECT_ENVIRONMENT=.venv-sam $(UV) sync --quiet --frozen --only-group sam
-	@touch $@
-
-# So does checkov.
-$(CHECKOV_ENV): pyproject.toml uv.lock | $(UV)
-	@UV_PYTHON="$$(sh scripts/find_python.sh)" UV_PROJECT_ENVIRONMENT=.venv-checkov $(UV) sync --quiet --frozen --only-group checkov
-	@touch $@
-
-# Only `make docs` needs these: `make test` does without.
-$(DOCS_ENV): pyproject.toml uv.lock | $(UV)
-	@UV_PYTHON="$$(sh scripts/find_python.sh)" UV_PROJECT_ENVIRONMENT=.venv-docs $(UV) sync --quiet --frozen --only-group docs
-	@touch $@
-
-# So does the SageMaker Python SDK, which tests/engine/test_sdk.py runs.
-$(SDK_ENV): pyproject.toml uv.lock | $(UV)
-	@UV_PYTHON="$$(sh scripts/find_python.sh)" UV_PROJECT_ENVIRONMENT=.venv-sdk $(UV) sync --quiet --frozen --only-group sdk
+# SAM, checkov and the SageMaker SDK pin other versions than the embedded AWS does; the site's packages nothing else needs.
+# Each group of pyproject.toml has an environment of its own, called after it.
+.venv-%/.synced: pyproject.toml uv.lock | $(UV)
+	@UV_PYTHON="$$(sh scripts/find_python.sh)" UV_PROJECT_ENVIRONMENT=.venv-$* $(UV) sync --quiet --frozen --only-group $*
 	@touch $@
 
 $(NODE): package.json package-lock.json

@@ -229,6 +229,18 @@ class Workflow:
         deploy(ROOT / "template.yaml", STACK, PARAMETERS | parameters, self.s3, cloudformation)
         self.logical |= logical_ids(self.cloud)
 
+    def delete_stack(self) -> str:
+        """Deletes the stack, and returns its status in the end."""
+        cloudformation = self.cloud.client("cloudformation")
+        stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackId"]
+        cloudformation.delete_stack(StackName=STACK)
+        for _ in range(600):
+            status = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+            if not status.endswith("_IN_PROGRESS"):
+                return status
+            time.sleep(0.1)
+        raise AssertionError("the stack is still being deleted")
+
     @contextlib.contextmanager
     def without(self, rule: str) -> Iterator[None]:
         """What the rule (its logical id) would deliver meanwhile is lost."""

@@ -6,7 +6,6 @@ import json
 import time
 from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 import pytest
 from botocore.exceptions import ClientError
@@ -14,7 +13,6 @@ from botocore.exceptions import ClientError
 from local.cloud import STACK
 from suspicious_lines.hosting_modes import MODES, mode_of
 from suspicious_lines.layout import VARIANT, resource_name
-from suspicious_lines.preprocessing import split
 from suspicious_lines.receipts import Receipt
 
 # In this order, each with the one before as the former: async is there when the stack is deleted.
@@ -47,18 +45,6 @@ def mode(request) -> str:
 def _no_faults(workflow):
     yield
     workflow.no_faults()
-
-
-@pytest.fixture(scope="module")
-def spoilt(activities) -> bytes:
-    """The same lines to validate on, but those to train on have minutes and rates of no sense."""
-    lines = pd.read_csv(io.BytesIO(activities))
-    rng = np.random.default_rng(1)
-    train = split(len(lines), 1)
-    lines.loc[train, "Minutes"] = np.round(np.exp(rng.uniform(np.log(5), np.log(720), train.sum())))
-    lines.loc[train, "Fee"] = np.round(rng.uniform(50, 900, train.sum()))
-    lines.loc[train, "Total"] = np.round(lines["Minutes"] / 60 * lines["Fee"], 2)[train]
-    return lines.to_csv(index=False).encode()
 
 
 @pytest.fixture(scope="module")
@@ -268,15 +254,7 @@ def test_an_idle_asynchronous_endpoint_has_no_instance_and_wakes_for_a_file(work
 def test_with_the_stack_all_modes_go(workflow, modes):
     modes("async")
     assert scaling(workflow)["alarms"]
-    cloudformation = workflow.cloud.client("cloudformation")
-    stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackId"]
-    cloudformation.delete_stack(StackName=STACK)
-    for _ in range(600):
-        status = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
-        if not status.endswith("_IN_PROGRESS"):
-            break
-        time.sleep(0.1)
-    assert status == "DELETE_COMPLETE"
+    assert workflow.delete_stack() == "DELETE_COMPLETE"
     assert workflow.hosted() == {"endpoints": set(), "configs": set(), "models": set(), "jobs": set()}
     assert scaling(workflow) == {"targets": set(), "policies": set(), "alarms": set()}
     with pytest.raises(ClientError):

@@ -129,20 +129,8 @@ def test_nothing_is_left_when_the_stack_is_deleted(workflow, trained, activities
     workflow.wait_for_state(arn, "ScoreParts")
     assert workflow.hosted()["endpoints"]
     hanging_jobs(workflow, trained, "lost-too")
-    cloudformation = workflow.cloud.client("cloudformation")
-    stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackId"]
-    cloudformation.delete_stack(StackName=STACK)
-    assert status_at_the_end(cloudformation, stack) == "DELETE_COMPLETE"
+    assert workflow.delete_stack() == "DELETE_COMPLETE"
     assert workflow.hosted() == {"endpoints": set(), "configs": set(), "models": set(), "jobs": set()}
     with pytest.raises(ClientError):
         workflow.sfn.describe_state_machine(stateMachineArn=workflow.machine)
     assert "receipt.json" in workflow.keys(trained), "the bucket stays, with all that people dropped and were told"
-
-
-def status_at_the_end(cloudformation, stack) -> str:
-    for _ in range(600):
-        status = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
-        if not status.endswith("_IN_PROGRESS"):
-            return status
-        time.sleep(0.1)
-    raise AssertionError("the stack is still being deleted")

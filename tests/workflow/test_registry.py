@@ -198,15 +198,7 @@ def test_a_model_whose_files_are_gone_is_not_deployed(workflow, runs):
 
 
 def test_the_group_goes_with_the_stack(workflow, runs):
-    cloudformation = workflow.cloud.client("cloudformation")
-    stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackId"]
-    cloudformation.delete_stack(StackName=STACK)
-    for _ in range(600):
-        status = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
-        if not status.endswith("_IN_PROGRESS"):
-            break
-        time.sleep(0.1)
-    assert status == "DELETE_COMPLETE"
+    assert workflow.delete_stack() == "DELETE_COMPLETE"
     with pytest.raises(ClientError, match="does not exist"):
         workflow.sagemaker.describe_model_package_group(ModelPackageGroupName=GROUP)
     assert workflow.hosted() == {"endpoints": set(), "configs": set(), "models": set(), "jobs": set()}
