@@ -71,6 +71,7 @@ def test_an_instance_without_a_price_is_not_guessed():
 
 def test_scoring_costs_what_the_mode_has():
     assert inference_second("real-time", 2048, "ml.m5.large") == pytest.approx(0.115 / 3600)
+    assert inference_second("real-time", 2048, "ml.t2.medium") == pytest.approx(0.056 / 3600), "which no job runs on"
     assert inference_second("async", 2048, "ml.m5.xlarge") == pytest.approx(0.23 / 3600)
     assert inference_second("provisioned", 3072, "ml.m5.large") == pytest.approx(3 * 0.00002)
 

@@ -25,8 +25,8 @@ from suspicious_lines.errors import (
 from suspicious_lines.large_messages import BatchJob, FinishPreprocessingRequest, Preprocessed, PreprocessingRequest
 from suspicious_lines.large_settings import StartPreprocessingSettings
 from suspicious_lines.layout import RunFiles, resource_name, run_tags
-from suspicious_lines.settings import BucketSettings
-from suspicious_lines.training import LOCAL_DISK, vpc_config
+from suspicious_lines.settings import LOCAL_DISK, BucketSettings
+from suspicious_lines.training import vpc_config
 
 # An image of AWS that has Python 3.13; of it, nothing but the interpreter is used.
 # https://github.com/aws/deep-learning-containers

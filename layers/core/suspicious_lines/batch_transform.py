@@ -16,7 +16,7 @@ from suspicious_lines.hosting_modes import mode_of
 from suspicious_lines.large_messages import BatchJob, TransformRequest
 from suspicious_lines.large_settings import BatchSettings
 from suspicious_lines.layout import RunFiles, resource_name, run_tags
-from suspicious_lines.training import LOCAL_DISK
+from suspicious_lines.settings import LOCAL_DISK
 
 MAX_PAYLOAD_MB = 6
 

@@ -76,11 +76,12 @@ def inference_second(mode: str, memory_mb: int, instance_type: str) -> float | N
     """What a second of scoring costs in a hosting mode; null where the price table does not know the instance type."""
     if mode in {"serverless", "provisioned"}:
         return memory_mb / 1024 * prices()["serverless_inference_gb_second"]
-    return _job(1.0, instance_type)
+    hourly = prices()["hosting_hour"].get(instance_type)
+    return None if hourly is None else hourly / 3600
 
 
 def _job(seconds: float, instance_type: str) -> float | None:
-    """SageMaker bills jobs and endpoints alike, by the instance's time."""
+    """SageMaker bills training, processing and transform jobs alike, by the instance's time."""
     if not seconds:
         return 0.0
     hourly = prices()["training_hour"].get(instance_type)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def write_part(table: pa.Table, bucket: str, key: str) -> None:
     """One object; snappy, because the AWS-managed pandas layer reads nothing newer.
 
-    Numbers are written as they are: dictionaries of them would take 8 MB to make a part a seventh smaller.
+    Numbers are written as they are: to look for equal ones takes more memory than the smaller part is worth.
     """
     sink = pa.BufferOutputStream()
     texts = [column.name for column in table.schema if pa.types.is_dictionary(column.type)]

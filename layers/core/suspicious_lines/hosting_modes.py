@@ -7,8 +7,7 @@ the stack has been switched to since.
 from typing import Any, NamedTuple
 
 from suspicious_lines.layout import RunFiles, mark_of
-from suspicious_lines.settings import HostingSettings, ScalingSettings
-from suspicious_lines.training import LOCAL_DISK
+from suspicious_lines.settings import LOCAL_DISK, HostingSettings, ScalingSettings
 
 INSTANCES, PROVISIONED = "sagemaker:variant:DesiredInstanceCount", "sagemaker:variant:DesiredProvisionedConcurrency"
 # The share of what provisioned concurrency can take at once that is in use before there is more of it.

@@ -1,6 +1,7 @@
 """Settings of the functions: read once from the environment at cold start and validated."""
 
 import os
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,6 +16,9 @@ ResourcePrefix = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,39}$")]
 # Of the network for SageMaker's jobs; empty, in no network of ours.
 SUBNET_IDS = Field(pattern=r"^$|^subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*$")
 GROUP_ID = Field(pattern=r"^$|^sg-[0-9a-f]+$")
+# ml.m5d.large, ml.c6id.xlarge: SageMaker refuses a key for disks that the hardware itself encrypts.
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
+LOCAL_DISK = re.compile(r"ml\.[a-z]+\d[a-z]*d[a-z]*\.")
 
 
 class Settings(BaseModel):

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,13 @@ from suspicious_lines.aws import client, error_code
 from suspicious_lines.errors import SettingsError
 from suspicious_lines.large_settings import StartPreprocessingSettings
 from suspicious_lines.layout import RunFiles, resource_name, run_tags
-from suspicious_lines.settings import TrainingSettings
+from suspicious_lines.settings import LOCAL_DISK, TrainingSettings
 from suspicious_lines.train_messages import Training, TrainingRequest
 
 CSV_WITHOUT_LABEL = "text/csv;label_size=0"
 CSV_WITH_LABEL = "text/csv;label_size=1"
 # What the test channel is for; they are written to the job's log and FinalMetricDataList.
 EVAL_METRICS = '["accuracy", "precision_recall_fscore"]'
-# ml.m5d.large, ml.c6id.xlarge: SageMaker refuses a key for disks that the hardware itself encrypts.
-# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
-LOCAL_DISK = re.compile(r"ml\.[a-z]+\d[a-z]*d[a-z]*\.")
 
 
 @functools.cache
