@@ -1,6 +1,6 @@
 """Deploys the trained forest to the run's serverless endpoint."""
 
-from suspicious_lines.hosting import deploy_endpoint
+from suspicious_lines.deploying import deploy_endpoint
 from suspicious_lines.observability import entry_point
 from suspicious_lines.settings import HostingSettings
 from suspicious_lines.train_messages import DeployRequest, Endpoint

@@ -1,9 +1,10 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from suspicious_lines import hosting
+from suspicious_lines import deploying, hosting
+from suspicious_lines.deploying import deploy_endpoint
 from suspicious_lines.errors import EndpointBusyError
-from suspicious_lines.hosting import delete_endpoint, deploy_endpoint, settle
+from suspicious_lines.hosting import delete_endpoint, settle
 from suspicious_lines.layout import resource_name
 from suspicious_lines.settings import HostingSettings
 from suspicious_lines.train_messages import DeployRequest
@@ -51,7 +52,8 @@ class SageMaker:
 @pytest.fixture
 def sagemaker(monkeypatch):
     fake = SageMaker()
-    monkeypatch.setattr(hosting, "client", lambda service: fake)
+    for module in (deploying, hosting):
+        monkeypatch.setattr(module, "client", lambda service: fake)
     return fake
 
 
