@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from suspicious_lines.hosting import VARIANT
+from suspicious_lines.layout import VARIANT
 
 MACHINE_METRICS = {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionTime"}
 # Of optional stacks: their alarms are there where they are.
