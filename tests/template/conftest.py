@@ -32,7 +32,7 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def template(root: Path) -> dict[str, Any]:
     """template.yaml and stacks/*.yaml as written and as one, with !Ref and !Sub in their long form."""
-    return flatten(root)
+    return flatten(root / "template.yaml")
 
 
 @pytest.fixture(scope="session")

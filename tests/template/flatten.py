@@ -14,48 +14,53 @@ _SUB_REFERENCE = re.compile(r"\$\{([\w.:]+)\}")
 _PATHS = ("CodeUri", "DefinitionUri", "ContentUri")
 
 
-def children(root: Path) -> dict[str, tuple[Path, Template, dict[str, Any]]]:
-    """Logical id -> file, template and given parameters of each nested stack."""
-    template = yaml_parse((root / "template.yaml").read_text())
+def children(path: Path) -> dict[str, tuple[Path, Template, dict[str, Any]]]:
+    """Logical id -> file, template and given parameters of each nested stack; `Options.Registry` is inside Options."""
     found = {}
-    for name, resource in template["Resources"].items():
+    for name, resource in yaml_parse(path.read_text())["Resources"].items():
         if resource["Type"] == APPLICATION:
             properties = resource["Properties"]
-            path = root / properties["Location"]
-            found[name] = (path, yaml_parse(path.read_text()), properties["Parameters"])
+            child, given = path.parent / properties["Location"], properties["Parameters"]
+            found[name] = (child, yaml_parse(child.read_text()), given)
+            for deep, (inner, template, own) in children(child).items():
+                found[f"{name}.{deep}"] = (inner, template, replaced(own, given))
     return found
 
 
-def flatten(root: Path) -> Template:
+def flatten(path: Path) -> Template:
     """The parameters of a nested stack are replaced by what it is given, its outputs by what they are.
 
     Its Globals are those of the first stack that has any; test_stack.py holds that all have the same.
     """
-    template = yaml_parse((root / "template.yaml").read_text())
-    root_resources = dict(template["Resources"])
+    flat = _flatten(path, path.parent)
+    return flat | {"Globals": chosen(flat["Globals"])}
+
+
+def _flatten(path: Path, root: Path) -> Template:
+    template = yaml_parse(path.read_text())
+    for resource in template["Resources"].values():
+        for key in _PATHS:
+            if isinstance(uri := resource.get("Properties", {}).get(key), str):
+                resource["Properties"][key] = (path.parent / uri).resolve().relative_to(root).as_posix()
     outputs: dict[str, Any] = {}
-    for name, (path, child, given) in children(root).items():
+    for name, nested in [(n, r) for n, r in template["Resources"].items() if r["Type"] == APPLICATION]:
         del template["Resources"][name]
+        given = nested["Properties"]["Parameters"]
+        child = _flatten(path.parent / nested["Properties"]["Location"], root)
         resources = replaced(child["Resources"], given)
-        if "Condition" in root_resources[name]:
+        if "Condition" in nested:
             for resource in resources.values():
-                resource["Condition"] = root_resources[name]["Condition"]
-        for resource in resources.values():
-            for key in _PATHS:
-                if isinstance(uri := resource.get("Properties", {}).get(key), str):
-                    resource["Properties"][key] = (path.parent / uri).resolve().relative_to(root).as_posix()
-        assert not set(resources) & set(template["Resources"]), f"{path.name}: a logical id is there twice"
+                resource["Condition"] = nested["Condition"]
+        assert not set(resources) & set(template["Resources"]), f"{name}: a logical id is there twice"
         template["Resources"] |= resources
-        conditions = replaced(child.get("Conditions", {}), given)
-        template["Conditions"] |= conditions
+        template.setdefault("Conditions", {}).update(replaced(child.get("Conditions", {}), given))
         if "Globals" in child:
             template.setdefault("Globals", replaced(child["Globals"], given))
         outputs |= {
             f"{name}.Outputs.{key}": replaced(output["Value"], given)
             for key, output in child.get("Outputs", {}).items()
         }
-    flat = replaced(template, outputs)
-    return flat | {"Globals": chosen(flat["Globals"])}
+    return replaced(template, outputs)
 
 
 def chosen(node: Any, conditions: frozenset[str] = frozenset()) -> Any:

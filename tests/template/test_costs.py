@@ -15,9 +15,9 @@ def test_the_budget_is_made_only_where_it_is_wanted_and_tells_the_operators(temp
     zero = {"Fn::Not": [{"Fn::Equals": [{"Ref": "MonthlyBudgetDollars"}, "0"]}]}
     assert template["Conditions"][budget["Condition"]] == zero
     # Budgets tries the topic when it is created: the topic's stack is complete, with its policy, by then.
-    (given,) = [given for _, child, given in children(root).values() if name in child["Resources"]]
+    (given,) = [given for _, child, given in children(root / "template.yaml").values() if name in child["Resources"]]
     assert given["OperatorsTopic"] == {"Fn::GetAtt": ["People", "Outputs.OperatorsTopic"]}
-    assert {"OperatorsTopic", "OperatorsTopicPolicy"} <= set(children(root)["People"][1]["Resources"])
+    assert {"OperatorsTopic", "OperatorsTopicPolicy"} <= set(children(root / "template.yaml")["People"][1]["Resources"])
     assert budget["Properties"]["Budget"]["BudgetLimit"]["Amount"] == {"Ref": "MonthlyBudgetDollars"}
     for told in budget["Properties"]["NotificationsWithSubscribers"]:
         assert told["Subscribers"] == [{"SubscriptionType": "SNS", "Address": {"Ref": "OperatorsTopic"}}]

@@ -52,10 +52,10 @@ def test_nested_stacks_are_given_all_that_they_use(root: Path, template: dict[st
     shared = template["Globals"]
     outputs = {
         f"{name}.Outputs.{key}": replaced(output["Value"], given)
-        for name, (_, child, given) in children(root).items()
+        for name, (_, child, given) in children(root / "template.yaml").items()
         for key, output in child.get("Outputs", {}).items()
     }
-    nested = children(root)
+    nested = children(root / "template.yaml")
     written = {path for path in root.glob("stacks/*.yaml") if path.name not in BESIDE}
     assert {path for path, _, _ in nested.values()} == written
     for path, child, given in nested.values():
@@ -71,8 +71,14 @@ def test_nested_stacks_are_given_all_that_they_use(root: Path, template: dict[st
 
 
 def test_nested_stacks_tell_all_their_functions(root: Path) -> None:
-    for path, child, _ in children(root).values():
+    for path, child, _ in children(root / "template.yaml").values():
         functions = [name for name, r in child["Resources"].items() if r["Type"] == "AWS::Serverless::Function"]
+        if path.name == "options.yaml":
+            told = [
+                {"Fn::If": [r["Condition"], {"Fn::GetAtt": [name, "Outputs.Functions"]}, {"Ref": "AWS::NoValue"}]}
+                for name, r in child["Resources"].items()
+            ]
+            assert child["Outputs"]["Functions"]["Value"] == {"Fn::Join": [",", told]}
         if functions:
             listed = {"Fn::Join": [",", [{"Ref": name} for name in functions]]}
             assert child["Outputs"]["Functions"]["Value"] == listed, path.name
@@ -275,13 +281,15 @@ def test_the_sweeper_takes_for_an_upload_what_the_rules_take(translated: dict[st
 
 def test_what_creates_endpoints_is_deleted_before_what_deletes_them(root: Path, template: dict[str, Any]) -> None:
     written = yaml_parse((root / "template.yaml").read_text())["Resources"]
-    stack_of = {name: stack for stack, (_, child, _) in children(root).items() for name in child["Resources"]}
+    stack_of = {
+        name: stack for stack, (_, child, _) in children(root / "template.yaml").items() for name in child["Resources"]
+    }
     for name, resource in template["Resources"].items():
         statements = [
             s for policy in resource.get("Properties", {}).get("Policies", []) for s in policy.get("Statement", [])
         ]
         creates = any("sagemaker:Create" in str(statement["Action"]) for statement in statements)
-        holder = written[stack_of.get(name, name)]
+        holder = written[stack_of.get(name, name).split(".")[0]]
         waits = holder.get("DependsOn") == "Upkeep" or '["Upkeep", ' in json.dumps(holder)  # by a GetAtt
         assert waits == creates or (waits and name in stack_of), name  # a nested stack waits as a whole
 

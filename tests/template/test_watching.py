@@ -13,7 +13,7 @@ from suspicious_lines.layout import VARIANT
 
 MACHINE_METRICS = {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionTime"}
 # Of optional stacks: their alarms are there where they are.
-OPTIONAL = {"HasModelRegistry"}
+OPTIONAL = {"HasOptions"}
 # Whoever starts one of these waits for its end and sees how it ended.
 STARTED_BY_HAND = {"RollbackStateMachine"}
 
