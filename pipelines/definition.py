@@ -194,7 +194,7 @@ def _register(place: Place) -> dict[str, Any]:
             "SupportedRealtimeInferenceInstanceTypes": INSTANCE_TYPES,
         },
         "ModelMetrics": {"ModelQuality": {"Statistics": evaluation}},
-        "CustomerMetadataProperties": {"run": RUN, "upload": get("Parameters.Upload")},
+        "CustomerMetadataProperties": {"run": RUN},  # not the upload: metadata take few of the characters of a key
     }
     return {"Name": "Register", "Type": "RegisterModel", "Arguments": arguments}
 

@@ -16,6 +16,8 @@ MONTHS_KEPT = 12  # RunRetentionDays and ScoredRetentionDays: 365
 POLL_SECONDS = 20
 ALARM_METRICS = 24  # and one for each endpoint
 RUN_METRICS = 6  # that a run writes; each is billed for the hours in which it is written
+# ScoreLines: its memory in GB, the lines of a part and the parts that are scored at once, each by one of it.
+SCORE_LINES_GB, LINES_PER_PART, PARTS_AT_ONCE = 1, 5_000, 5
 SCORED_BYTES = 90  # a line: 60 in the request (docs/performance.md) and 30 in the answer
 
 Row = dict[str, float]
@@ -105,7 +107,7 @@ def month(numbers: Numbers, measured: Measured) -> dict[str, dict[str, float]]:
     looks = 3 * ceil(numbers.start_seconds / POLL_SECONDS)
     return {
         mode: {
-            "Lambda": functions,
+            "Lambda": functions + (_asleep(numbers) * known["lambda_gb_second"] if mode == "async" else 0),
             "Step Functions": (total["transitions"] + waits[mode] * looks) * known["step_functions_transition"],
             "training": training,
             "inference": inference[mode],
@@ -116,14 +118,22 @@ def month(numbers: Numbers, measured: Measured) -> dict[str, dict[str, float]]:
 
 
 def _waits(numbers: Numbers) -> dict[str, int]:
-    """How often a run waits for something to start: training, an endpoint, a sleeping endpoint, a transform job."""
+    """How often a state machine waits for something to start: training, an endpoint, a transform job."""
     hosted = 2 * numbers.past_files
     return {
         "serverless": hosted,
         "real-time": hosted,
-        "async": hosted + _scorings(numbers),
+        "async": hosted,
         "batch": numbers.past_files + _scorings(numbers),
     }
+
+
+def _asleep(numbers: Numbers) -> float:
+    """GB-seconds in which functions wait for the live model's endpoint, which starts an instance for each file."""
+    parts = numbers.files * min(ceil(numbers.lines / LINES_PER_PART), PARTS_AT_ONCE)
+    validation = ceil(numbers.past_lines / 5)
+    parts += numbers.past_files * min(ceil(validation / LINES_PER_PART), PARTS_AT_ONCE)
+    return parts * numbers.start_seconds * SCORE_LINES_GB
 
 
 def _scorings(numbers: Numbers) -> int:

@@ -179,8 +179,8 @@ def carried_out(control: Any, name: str, **parameters: Any) -> tuple[dict[str, A
 @pytest.fixture
 def upload(sagemaker: SageMaker, tmp_path: Path) -> str:
     write_csv(generate(lines=4_000), tmp_path / "activities.csv")
-    sagemaker.s3.upload_file(str(tmp_path / "activities.csv"), BUCKET, "incoming/activities.csv")
-    return f"s3://{BUCKET}/incoming/activities.csv"
+    sagemaker.s3.upload_file(str(tmp_path / "activities.csv"), BUCKET, "incoming/rates (2025),v2.csv")
+    return f"s3://{BUCKET}/incoming/rates (2025),v2.csv"
 
 
 def test_the_pipeline_trains_scores_measures_and_registers_a_model(
@@ -216,7 +216,7 @@ def test_the_pipeline_trains_scores_measures_and_registers_a_model(
     (container,) = package["InferenceSpecification"]["Containers"]
     assert container["ModelDataUrl"] == job["ModelArtifacts"]["S3ModelArtifacts"]
     assert package["ModelApprovalStatus"] == "PendingManualApproval"
-    assert package["CustomerMetadataProperties"] == {"run": run_id, "upload": upload}
+    assert package["CustomerMetadataProperties"] == {"run": run_id}
 
 
 def test_a_model_that_is_not_good_enough_is_not_registered(control: Any, pipeline: str, upload: str) -> None:

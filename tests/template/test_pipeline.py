@@ -256,7 +256,7 @@ def test_what_a_stage_may_do_is_named_after_it() -> None:
         "TranslateNestedStacks", "TranslateTheTemplate", "ReadWhatWasBuilt", "DecryptWhatWasBuilt", "Layers",
         "DeliverLogs", "MakeAKey", "ManageTheKey", "Catalog", "LetCloudFormationDoIt", "PutWhatWasBuilt",
         "TellNewFromOld", "EncryptWhatWasBuilt", "EncryptAndDecryptObjects", "UnsubscribeAndFindQueues",
-        "Subscriptions",
+        "Subscriptions", "LookAtAlarms",
     }  # fmt: skip
     for stack, name in POLICED:
         if stack == "stage":

@@ -137,6 +137,8 @@ def test_samconfig_knows_dev_and_prod(root: Path, template: dict[str, Any]) -> N
     for environment in ("dev", "prod"):
         deploy = config[environment]["deploy"]["parameters"]
         stacks.add(deploy["stack_name"])
+        # What is not given keeps its value, and definitions would go on to call the functions of a former release.
+        assert 'Release=""' in deploy["parameter_overrides"].split()
         given = {pair.split("=")[0] for pair in deploy["parameter_overrides"].split()}
         assert given <= set(template["Parameters"]), f"{environment} sets a parameter that the template does not have"
     assert len(stacks) == 2

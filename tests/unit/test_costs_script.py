@@ -60,7 +60,6 @@ def test_a_month_is_what_its_runs_were_measured_to_ask_for(estimating, numbers):
     bill = estimating.month(numbers, estimating.read_measured(DOCUMENT))
     # One training run, and two runs that lie halfway between 1,000 and 3,000 lines.
     shared = {
-        "Lambda": (6 + 2 * 3) * 0.0000166667 + (14 + 2 * 7) * 0.0000002,
         "training": 300 / 3600 * 0.115,
         "S3": (25 + 2 * 14) * 0.000005 + (4 + 2 * 2) / 1000 * 12 * 0.023,
         "CloudWatch logs, metrics": (0.010 + 2 * 0.005) / 1000 * 0.5 + 6 * 3 / 730 * 0.3,
@@ -70,11 +69,16 @@ def test_a_month_is_what_its_runs_were_measured_to_ask_for(estimating, numbers):
     }
     for mode in estimating.MODES:
         assert {part: bill[mode][part] for part in shared} == pytest.approx(shared), mode
-        assert set(bill[mode]) == {*shared, "Step Functions", "inference"}
-    # 15 looks of 3 transitions at each of what starts: training and endpoint; a sleeping endpoint for each scoring, of
-    # which a training run has two; training and a transform job for each scoring.
+        assert set(bill[mode]) == {*shared, "Lambda", "Step Functions", "inference"}
+    # One part of each file waits for the live model's sleeping endpoint in a function of 1 GB.
+    functions = (6 + 2 * 3) * 0.0000166667 + (14 + 2 * 7) * 0.0000002
+    for mode in estimating.MODES:
+        asleep = 3 * 300 * 0.0000166667 if mode == "async" else 0
+        assert bill[mode]["Lambda"] == pytest.approx(functions + asleep), mode
+    # 15 looks of 3 transitions at each of what starts: training and endpoint; training and a transform job for each
+    # scoring, of which a training run has two.
     waits = {mode: (bill[mode]["Step Functions"] / 0.000025 - 22 - 2 * 12) / 45 for mode in estimating.MODES}
-    assert waits == pytest.approx({"serverless": 2, "real-time": 2, "async": 6, "batch": 5})
+    assert waits == pytest.approx({"serverless": 2, "real-time": 2, "async": 2, "batch": 5})
     seconds, data = 8_000 / 50_000, 8_000 * 90 / 1e9 * 0.016
     inference = {mode: bill[mode]["inference"] for mode in estimating.MODES}
     assert inference == pytest.approx(

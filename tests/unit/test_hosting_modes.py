@@ -78,6 +78,12 @@ def test_provisioned_keeps_some_of_the_concurrency_awake_and_scales_to_all_of_it
     assert (found.dimension, found.least, found.most) == ("sagemaker:variant:DesiredProvisionedConcurrency", 2, 5)
 
 
+def test_no_more_is_kept_awake_than_there_may_be():
+    (variant,) = configuration("provisioned", provisioned_concurrency=9)["ProductionVariants"]
+    assert variant["ServerlessConfig"]["ProvisionedConcurrency"] == 5
+    assert MODES["provisioned"].scaling("x", scales(provisioned_concurrency=9)).least == 5
+
+
 def test_real_time_has_instances_never_fewer_than_one_and_captures_what_is_asked_for():
     request = configuration("real-time", endpoint_instances=2, capture_percent=25)
     (variant,) = request["ProductionVariants"]

@@ -66,13 +66,14 @@ class Provisioned(Serverless):
 
     def variant(self, settings: HostingSettings) -> dict[str, Any]:
         size = super().variant(settings)["ServerlessConfig"]
-        return {"ServerlessConfig": size | {"ProvisionedConcurrency": settings.provisioned_concurrency}}
+        awake = min(settings.provisioned_concurrency, settings.endpoint_max_concurrency)  # SageMaker refuses more
+        return {"ServerlessConfig": size | {"ProvisionedConcurrency": awake}}
 
     def scaling(self, name: str, settings: ScalingSettings) -> Scaling | None:
         metric = {"PredefinedMetricType": "SageMakerVariantProvisionedConcurrencyUtilization"}
         tracking = _tracking(UTILIZATION, PredefinedMetricSpecification=metric)
         least, most = settings.provisioned_concurrency, settings.endpoint_max_concurrency
-        return Scaling(PROVISIONED, least, most, {"utilization": tracking})
+        return Scaling(PROVISIONED, min(least, most), most, {"utilization": tracking})
 
 
 class RealTime(Mode):
