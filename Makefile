@@ -25,7 +25,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help demo up test bench fuzz faults invoke record-calls smoke rollback erase pipeline costs reference docs lint audit fmt build deploy deploy-built requirements check-requirements check-machines check-template check-security clean
+.PHONY: help demo up test bench fuzz faults invoke record-calls smoke rollback trial trial-report conclude variants erase pipeline costs reference docs lint audit fmt build deploy deploy-built requirements check-requirements check-machines check-template check-security clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -65,6 +65,18 @@ smoke: $(DEV) ## Drop a small file and check what the reviewers are told; CONFIG
 
 rollback: $(DEV) ## Go back to a former model: [RUN=its run] [REASON="words"]; CONFIG=dev or prod: on AWS, else under `make up`
 	@$(BIN)/python scripts/rollback.py --run "$(RUN)" --reason "$(REASON)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
+
+trial: $(DEV) ## Try the model of RUN=... beside the live one: [KIND=shadow or ab] [SHARE=10]; CONFIG as above
+	@$(BIN)/python scripts/trial.py begin --run "$(RUN)" --kind "$(or $(KIND),shadow)" --share "$(or $(SHARE),10)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
+
+trial-report: $(DEV) ## Say what the trial has shown so far; CONFIG as above
+	@$(BIN)/python scripts/trial.py report $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
+
+conclude: $(DEV) ## End the trial: PROMOTE=yes or no [REASON="words"]; CONFIG as above
+	@$(BIN)/python scripts/trial.py conclude --promote "$(PROMOTE)" --reason "$(REASON)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
+
+variants: $(DEV) ## Try another forest on a real-time endpoint: ARGS="split --job ... --weight 10"; CONFIG as above
+	@PYTHONPATH=layers/core $(BIN)/python scripts/variants.py $(ARGS) $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
 
 erase: $(DEV) ## Say what would be erased of FIRM="..." [MATTER="..."]; YES=1 erases it; CONFIG as above
 	@PYTHONPATH=layers/core $(BIN)/python scripts/erase.py --firm "$$FIRM" --matter "$$MATTER" $(if $(YES),--yes) $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))

@@ -1,10 +1,13 @@
 """Finds the stack that a script is to work on: that of `make up`, or one of samconfig.toml's on AWS."""
 
 import argparse
+import contextlib
 import functools
 import json
+import math
 import os
 import socket
+import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from typing import Any
 import boto3
 
 ROOT = Path(__file__).resolve().parent.parent
+POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,35 @@ def find_stack(config: str, home: Path) -> Stack:
         RuntimeError: samconfig.toml has no such environment.
     """
     return (None if config else _embedded(home)) or _on_aws(config or "dev")
+
+
+def run_machine(stack: Stack, machine: str, order: dict[str, Any]) -> dict[str, Any]:
+    """The execution of a state machine (an output's name) with this input, once it has ended."""
+    sfn = stack.client("stepfunctions")
+    arn = sfn.start_execution(stateMachineArn=stack.output(machine), input=json.dumps(order))["executionArn"]
+    return ended(sfn, arn)
+
+
+def ended(sfn: Any, arn: str, seconds: float = math.inf) -> dict[str, Any]:
+    """The execution once it has ended, which the machine's own timeout sees to.
+
+    Raises:
+        RuntimeError: it has not within so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while (execution := sfn.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{arn} still runs after {seconds:g} s")
+        time.sleep(POLL_SECONDS)
+    return execution
+
+
+def failure(execution: dict[str, Any]) -> str:
+    """Why an execution did not succeed, in words."""
+    cause = execution.get("cause") or f"the execution ended as {execution['status']}"
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # where it is a function's own error
+        cause = json.loads(cause)["errorMessage"]
+    return f"{execution.get('error', execution['status'])}: {cause}"
 
 
 def _embedded(home: Path) -> Stack | None:

@@ -38,7 +38,7 @@ from erasing import (
 )
 
 from suspicious_lines.errors import InvalidUploadError, SettingsError
-from suspicious_lines.layout import CAPTURED_PREFIX, JUDGED_PREFIX, LIVE_MODEL_KEY
+from suspicious_lines.layout import CAPTURED_PREFIX, JUDGED_PREFIX, LIVE_MODEL_KEY, TRIALS_PREFIX
 from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import refuse_other_formats
 
@@ -139,6 +139,9 @@ class Planner:
             beside = version.parts[0] == "runs" and version.parts[2] == "scores"
             if version.key.startswith(DATASETS) and version.key.endswith(".parquet") and not beside:
                 self._dataset(version)
+        for version in self._under(TRIALS_PREFIX):
+            if version.key.endswith(".parquet"):
+                self._of_a_trial(version)
         for version in self.versions:
             if version.key.startswith(UPLOADS):
                 self._upload(version)
@@ -203,17 +206,27 @@ class Planner:
     def _beside(self, version: Version, gone: np.ndarray) -> None:
         """The features and scores of a part, which are in the order of its lines."""
         run, part = version.parts[1], "/".join(version.parts[3:]).removesuffix(".parquet")
-        beside = re.compile(rf"(champion/[^/]+/)?{re.escape(part)}\.(csv|parquet)")
+        beside = re.compile(rf"((champion|shadow)/[^/]+/)?{re.escape(part)}\.(csv|parquet)")
         for kind, cut in (("features", cut_rows), ("scores", cut_scores)):
             for other in self._under(f"runs/{run}/{kind}/"):
                 if beside.fullmatch("/".join(other.parts[3:])):
                     self._add(FIRST, other, f"their {kind}", lambda body, cut=cut: cut(body, gone))
 
+    def _of_a_trial(self, version: Version) -> None:
+        """Two models' scores of lines, which are named by their run and number only."""
+        table = read_table(self.bucket.read(version))
+        rows = zip(table.column("run").to_pylist(), table.column("line").to_pylist(), strict=True)
+        gone = np.array([row in self.plan.lines for row in rows], dtype=bool)
+        if gone.any():
+            self._add(FIRST, version, "their scores in a trial", lambda body: write_table(read_table(body), gone))
+
     def _models(self) -> set[str]:
         if LIVE_MODEL_KEY not in self.by_key:
             return set()
         live = json.loads(self.bucket.read(self.by_key[LIVE_MODEL_KEY]))
-        return {live["run"], *(former["run"] for former in live["former"])}
+        challenger = live.get("challenger")
+        models = [live, *live["former"], *([challenger] if challenger else [])]
+        return {model["run"] for model in models}
 
     def _upload(self, version: Version) -> None:
         body = self.bucket.read(version)
@@ -295,7 +308,7 @@ def leftovers(bucket: Bucket, target: Target) -> list[str]:
 def refuse_while_running(stack: Stack) -> None:
     """Raises RuntimeError where a run could write lines behind our back."""
     sfn = stack.client("stepfunctions")
-    for name in MACHINES:
+    for name in [*MACHINES, *({"ShadowStateMachineArn"} & stack.outputs.keys())]:
         listed = sfn.list_executions(stateMachineArn=stack.output(name), statusFilter="RUNNING", maxResults=1)
         for execution in listed["executions"]:
             raise RuntimeError(f"{execution['executionArn']} is running: wait for its end, or stop it")

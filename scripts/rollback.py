@@ -5,28 +5,21 @@ on AWS. Without, it is the one that `make up` keeps running, and where none runs
 """
 
 import argparse
-import contextlib
 import json
-import math
 import sys
-import time
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from deployed import add_stack_options, find_stack
-
-POLL_SECONDS = 0.5
+from deployed import add_stack_options, failure, find_stack, run_machine
 
 
 def main() -> int:
     options = _parser().parse_args()
     try:
         stack = find_stack(options.config, options.home)
-        sfn, machine = stack.client("stepfunctions"), stack.output("RollbackStateMachineArn")
         print(f"rolling back {stack.where}", flush=True)
         order = {"run": options.run, "reason": options.reason}
-        arn = sfn.start_execution(stateMachineArn=machine, input=json.dumps(order))["executionArn"]
-        return _told(ended(sfn, arn))
+        return _told(run_machine(stack, "RollbackStateMachineArn", order))
     except (BotoCoreError, ClientError, RuntimeError) as error:
         print(f"rollback: {error}", file=sys.stderr)
         return 1
@@ -40,30 +33,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def ended(sfn: Any, arn: str, seconds: float = math.inf) -> dict[str, Any]:
-    """The execution once it has ended, which the machine's own timeout sees to.
-
-    Raises:
-        RuntimeError: it has not within so many seconds.
-    """
-    deadline = time.monotonic() + seconds
-    while (execution := sfn.describe_execution(executionArn=arn))["status"] == "RUNNING":
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{arn} still runs after {seconds:g} s")
-        time.sleep(POLL_SECONDS)
-    return execution
-
-
 def _told(execution: dict[str, Any]) -> int:
     """Prints how it ended; the exit status."""
     if execution["status"] == "SUCCEEDED":
         live = json.loads(execution["output"])
         print(f"The model of run {live['run']} is live again, in place of that of run {live['replaced']}.")
         return 0
-    cause = execution.get("cause") or f"the execution ended as {execution['status']}"
-    with contextlib.suppress(ValueError, KeyError, TypeError):  # where it is a function's own error
-        cause = json.loads(cause)["errorMessage"]
-    print(f"rollback: {execution.get('error', execution['status'])}: {cause}", file=sys.stderr)
+    print(f"rollback: {failure(execution)}", file=sys.stderr)
     return 1
 
 

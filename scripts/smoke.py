@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from deployed import Stack, add_stack_options, find_stack
-from rollback import ended
+from deployed import Stack, add_stack_options, ended, find_stack
 
 START_SECONDS = 120  # S3's events are there within seconds, or something is wrong
 RUN_SECONDS = 3000  # training and a cold endpoint take about ten minutes

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from email.message import Message
 from typing import TYPE_CHECKING, Any
 
-from local.sagemaker import asynchronous, scaling, shapes
+from local.sagemaker import asynchronous, deployments, scaling, shapes
 from local.sagemaker.bus import Bus, Events
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import ApiError
@@ -29,8 +29,8 @@ Operation = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Engine:
-    """SageMaker's state in memory, artifacts in the S3 that `s3` reaches. `events`: where what happens is told; `sns`,
-    `cloudwatch`: asked for asynchronous endpoints only."""
+    """SageMaker's state in memory, artifacts in the S3 that `s3` reaches. `events`: where what happens is told; `sns`:
+    asked for asynchronous endpoints only; `cloudwatch`: for these, and for alarms that roll an update back."""
 
     def __init__(
         self, s3: "S3Client", region: str, events: Events | None = None, sns: Any = None, cloudwatch: Any = None
@@ -40,7 +40,9 @@ class Engine:
         training = TrainingJobs(self._store, self._faults, region, ACCOUNT)
         models = Models(self._store, region, ACCOUNT)
         configs = EndpointConfigs(models, region, ACCOUNT)
-        endpoints = Endpoints(configs, models, self._store, self._faults, region, ACCOUNT)
+        endpoints = Endpoints(
+            configs, models, self._store, self._faults, region, ACCOUNT, deployments.alarm_reader(cloudwatch)
+        )
         transform = TransformJobs(models, self._store, self._faults, region, ACCOUNT)
         processing = ProcessingJobs(self._store, self._faults, region, ACCOUNT)
         registry = ModelRegistry(Bus(events), region, ACCOUNT)
@@ -75,6 +77,7 @@ class Engine:
             "CreateEndpoint": endpoints.create,
             "DescribeEndpoint": endpoints.describe,
             "UpdateEndpoint": endpoints.update,
+            "UpdateEndpointWeightsAndCapacities": endpoints.update_weights,
             "DeleteEndpoint": endpoints.delete,
             "ListEndpoints": endpoints.list_page,
             "CreateModelPackageGroup": registry.create_group,

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from local.sagemaker.capture import check_capture
 from local.sagemaker.errors import invalid
 from local.sagemaker.images import require_cpu, require_rcf
 from local.sagemaker.listing import page
@@ -123,6 +124,8 @@ class EndpointConfigs:
             else:
                 _check_instances(variant)
         _check_async(request)
+        _check_shadow(request)
+        check_capture(request)
         return {"EndpointConfigArn": self._shelf.add(request["EndpointConfigName"], request).arn}
 
     def describe(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -179,6 +182,14 @@ def _check_async(request: dict[str, Any]) -> None:
         raise invalid("Asynchronous endpoints support one production variant only.")
     if "S3OutputPath" not in config["OutputConfig"]:
         raise invalid("AsyncInferenceConfig.OutputConfig needs S3OutputPath.")
+
+
+def _check_shadow(request: dict[str, Any]) -> None:
+    shadows = request.get("ShadowProductionVariants")
+    if shadows and (len(shadows), len(request["ProductionVariants"])) != (1, 1):
+        raise invalid("With ShadowProductionVariants there can be only one production and one shadow variant.")
+    if any("ServerlessConfig" in variant for variant in shadows or []):
+        raise invalid("Serverless endpoints do not support ShadowProductionVariants.")
 
 
 def _check_instances(variant: dict[str, Any]) -> None:

@@ -4,6 +4,8 @@ Requests are `text/csv`, `application/json`, `application/jsonlines` or RecordIO
 never CSV.
 """
 
+import contextlib
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -63,7 +65,38 @@ class Runtime:
         if self._endpoints.is_asynchronous(endpoint):
             raise ApiError("ValidationError", f"Endpoint {endpoint} takes asynchronous invocations only.")
         with variant.slot():
-            return self.answer(endpoint, variant, headers, body, limit, INVOCATION_SECONDS)
+            response = self.answer(endpoint, variant, headers, body, limit, INVOCATION_SECONDS)
+        shadow, capture = self._endpoints.beside(endpoint)
+        sampled = capture.sampled()
+
+        def keep(given: Response) -> None:
+            if sampled:
+                asked = media_type(headers.get("Content-Type"), "application/octet-stream"), body
+                named = headers.get("X-Amzn-SageMaker-Inference-Id")
+                with contextlib.suppress(DataError):  # no capture is worth an answer
+                    capture.write(endpoint, given.variant, asked, (given.content_type, given.body), named)
+
+        keep(response)
+        if shadow:
+            self._replicate(endpoint, shadow, headers, body, limit, keep)
+        return response
+
+    def _replicate(
+        self,
+        endpoint: str,
+        shadow: Variant,
+        headers: Message,
+        body: bytes,
+        limit: int,
+        keep: Callable[[Response], None],
+    ) -> None:
+        """The shadow's answer goes nowhere but into the capture, and what is wrong with it is nobody's error."""
+
+        def answer() -> None:
+            with contextlib.suppress(ApiError), shadow.slot():
+                keep(self.answer(endpoint, shadow, headers, body, limit, INVOCATION_SECONDS))
+
+        threading.Thread(target=answer, daemon=True).start()
 
     def answer(
         self,

@@ -112,7 +112,7 @@ class SageMaker:
     def settled(self, endpoint: str) -> dict[str, Any]:
         def description() -> dict[str, Any] | None:
             found = self.control.describe_endpoint(EndpointName=endpoint)
-            return found if found["EndpointStatus"] not in ("Creating", "Updating") else None
+            return found if found["EndpointStatus"] not in ("Creating", "Updating", "RollingBack") else None
 
         return wait_for(description)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from unrecorded import MANAGED, SAME_CODE, UNRECORDED
+from unrecorded import MANAGED, NOT_OF_JOBS, SAME_CODE, UNRECORDED
 
 from local.cloud import STACK
 from local.emulator.needs import ACCOUNT, REGION, SAGEMAKER
@@ -109,7 +109,7 @@ def _needed(translated: Template, record: Record) -> dict[str, set[Need]]:
     resources = translated["Resources"]
     needed: dict[str, set[Need]] = {}
     for role, functions in SAME_CODE.items():
-        lines = [line for function in functions for line in record.get(function, [])]
+        lines = [line for function in functions for line in record.get(function, []) if NOT_OF_JOBS not in line]
         needed[role] = set(map(_parsed, lines))
     for caller, lines in record.items():
         for need in map(_parsed, lines):

@@ -15,7 +15,7 @@ MACHINE_METRICS = {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"
 # Of optional stacks: their alarms are there where they are.
 OPTIONAL = {"HasOptions"}
 # Whoever starts one of these waits for its end and sees how it ended.
-STARTED_BY_HAND = {"RollbackStateMachine"}
+STARTED_BY_HAND = {"RollbackStateMachine", "TrialStateMachine"}
 
 Template = dict[str, Any]
 Metric = dict[str, Any]
@@ -157,7 +157,8 @@ def test_every_alarm_returns_one_series_within_the_limits_of_cloudwatch(template
 def test_every_state_machine_is_watched(template: Template) -> None:
     for machine in set(of_type(template, "AWS::Serverless::StateMachine")) - STARTED_BY_HAND:
         # Nobody waits for these: that they are slow is no news.
-        unwatched = {"ExecutionTime"} if machine in {"MonitorStateMachine", "ApproveStateMachine"} else set()
+        seldom = {"MonitorStateMachine", "ApproveStateMachine", "ShadowStateMachine"}
+        unwatched = {"ExecutionTime"} if machine in seldom else set()
         assert watched(template, machine) == MACHINE_METRICS - unwatched, machine
 
 

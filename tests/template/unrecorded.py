@@ -115,6 +115,15 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         ["s3:ListBucket arn:aws:s3:::DataBucket"],
         "nothing was ever live: tests/unit/test_restoring.py",
     ),
+    *(
+        (name, ["s3:ListBucket arn:aws:s3:::DataBucket"], "what it looks for is not there: tests/unit/test_trials.py")
+        for name in ("PrepareTrialFunction", "AbandonTrialFunction", "EncodeForChallengerFunction")
+    ),
+    (
+        "ReportTrialFunction",
+        ["s3:GetObject arn:aws:s3:::DataBucket/judged/dt={day}/{run}.parquet"],
+        "reviewers have judged lines of the trial: tests/workflow/test_review.py reads them by the same code",
+    ),
     (
         "LearnFromVerdictsFunction",
         ["s3:PutObject arn:aws:s3:::DataBucket/runs/{run}/results/proposed_suppressions.json"],
@@ -247,6 +256,8 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
 ]
 # A processing job runs the library code of these functions in the name of its role, not all of it in the tests.
 SAME_CODE = {"BatchRole": ("PreprocessFunction", "EncodeLinesFunction")}
+# But for what they do while a model is on trial, which jobs leave out: a transform job has one model.
+NOT_OF_JOBS = "/challenger"
 # Policies of AWS's own that functions have, as SAM gives them: what for.
 MANAGED = {
     "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole": "a function writes its logs",

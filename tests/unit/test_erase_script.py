@@ -156,6 +156,8 @@ def filled(s3) -> None:
         "runs/a/lines/invoices/part-00000.parquet": lines,
         "runs/a/scores/invoices/part-00000.parquet": scores,
         "runs/a/features/invoices/part-00000.csv": features,
+        "runs/a/features/shadow/1a2b3c4d/invoices/part-00000.csv": features,
+        "trials/t/scores/a.parquet": parquet(pd.DataFrame({"run": "a", "line": frame["line"], "score": 1.0})),
         "runs/a/results/scored_lines.parquet": lines,
         "runs/a/receipt.json": json.dumps(receipt).encode(),
         "runs/a/rejected.csv": b"Line,Column,Value,Reason\n2,Minutes,no,bad\n3,Minutes,no,bad\n",
@@ -204,7 +206,11 @@ def test_broken_off_anywhere_a_second_run_ends_where_one_would_have(cloud, erase
             break
     assert writes > 10
     assert [found for found in ends if found != ends[-1]] == []
-    assert ends[-1]["runs/a/features/invoices/part-00000.csv"] == b"".join(b"%d,0\n" % n for n in range(1, 40, 2))
+    for part in ("invoices", "shadow/1a2b3c4d/invoices"):
+        features = ends[-1][f"runs/a/features/{part}/part-00000.csv"]
+        assert features == b"".join(b"%d,0\n" % number for number in range(1, 40, 2))
+    kept = pd.read_parquet(io.BytesIO(ends[-1]["trials/t/scores/a.parquet"]))
+    assert kept["line"].tolist() == lines_frame(40)["line"].tolist()[1::2]
 
 
 def test_what_another_writes_meanwhile_is_not_lost(cloud, erase, erasing):

@@ -8,8 +8,10 @@ from botocore.exceptions import IncompleteReadError
 
 from frames import BUCKET, lines_frame
 from suspicious_lines import batch_entrypoint, batch_preprocessing, store
+from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError, PreprocessingFailedError, SettingsError
 from suspicious_lines.large_messages import FinishPreprocessingRequest
+from suspicious_lines.layout import resource_name
 from suspicious_lines.lines import COLUMNS, FIELDS
 from suspicious_lines.messages import Upload
 from suspicious_lines.settings import BucketSettings
@@ -95,6 +97,43 @@ def test_a_stream_that_breaks_off_is_read_again_three_times_in_all(run_job, monk
     monkeypatch.setattr(batch_entrypoint, "_work", breaking)
     code, told = run_job()
     assert (code, len(tries), "AwsUnavailableError" in told) == (ended_as, 3, ended_as == 1)
+
+
+@pytest.fixture
+def on_trial(cloud, asked):
+    """A model that takes half of the invoices from the live one, which has this endpoint, and a file to encode."""
+
+    def begin(endpoint_name: str) -> None:
+        frame, used = lines_frame(200), {"max_concurrency": 5, "threshold": 2.0}
+        asked(frame[list(FIELDS.values())].set_axis(COLUMNS, axis=1).to_csv(index=False).encode(), "encode_lines")
+        for run in ("live", "new"):
+            store.put(BUCKET, f"runs/{run}/encoder.json", Encoder.fit(frame).to_json(), "application/json")
+        trial = {"run": "new", "endpoint_name": "e", "trial": "t", "kind": "ab", "share": 50, "began_at": ""} | used
+        live = {"run": "live", "endpoint_name": endpoint_name, "encoder_key": "runs/live/encoder.json"} | used
+        live |= {"promoted_at": "2026-11-01T00:00:00+00:00", "challenger": trial}
+        store.put_json(BUCKET, "models/current.json", live)
+
+    return begin
+
+
+def kinds_of(parts: list[str]) -> set[str]:
+    return {part.partition("/")[0] for part in parts}
+
+
+def test_a_job_encodes_all_lines_for_the_live_model_whoever_is_on_trial(on_trial, run_job):
+    on_trial("endpoint")
+    assert run_job() == (0, "")
+    assert kinds_of(store.get_json(BUCKET, "runs/run/parts.json")) == {"invoices"}
+
+
+@pytest.mark.parametrize(("mark", "kinds"), [("", {"invoices", "challenger"}), ("bt", {"invoices"})])
+def test_a_share_of_the_invoices_is_taken_only_from_a_model_with_an_endpoint(
+    on_trial, load_handler, context, mark, kinds
+):
+    on_trial(resource_name("suspicious-lines", "live", mark=mark))
+    upload = store.get_json(BUCKET, "runs/run/preprocessing/request.json")["upload"]
+    encoded = load_handler("encode_lines")({"run": "run", "upload": upload, "gone": ""}, context)
+    assert kinds_of(encoded["dataset"]["parts"]) == kinds, "a transform job scores all parts of a run by one model"
 
 
 def test_a_call_that_aws_refused_is_told_as_a_function_tells_it(cloud, asked, run_job):

@@ -84,9 +84,9 @@ def test_an_endpoint_that_has_settled_is_not_waited_for(sagemaker, status):
 def test_an_endpoint_that_starts_is_waited_for_and_then_it_is_told(sagemaker, monkeypatch):
     monkeypatch.setattr(hosting, "SETTLE_POLL_SECONDS", 0.01)
     deploy()
-    sagemaker.status = "Creating"
-    with pytest.raises(EndpointBusyError, match="still changing"):
-        settle(NAME, seconds=0.05)
+    for sagemaker.status in ("Creating", "RollingBack"):
+        with pytest.raises(EndpointBusyError, match="still changing"):
+            settle(NAME, seconds=0.05)
 
 
 def test_delete_takes_all_three_and_may_be_repeated(sagemaker):
@@ -105,7 +105,11 @@ def test_a_changing_endpoint_is_deleted_later(sagemaker):
 
 
 @pytest.mark.parametrize(
-    ("status", "can"), [("InService", True), ("Updating", True), ("Creating", False), ("Failed", False), (None, False)]
+    ("status", "can"),
+    [
+        *((status, True) for status in ("InService", "Updating", "RollingBack", "UpdateRollbackFailed")),
+        *((status, False) for status in ("Creating", "Failed", None)),
+    ],
 )
 def test_only_an_endpoint_that_takes_requests_can_score(sagemaker, monkeypatch, status, can):
     sagemaker.status = status

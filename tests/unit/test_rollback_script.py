@@ -47,7 +47,7 @@ def rollback(monkeypatch, tmp_path):
     spec = importlib.util.spec_from_file_location("rollback", ROOT / "scripts" / "rollback.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    monkeypatch.setattr(script, "POLL_SECONDS", 0)
+    monkeypatch.setattr("deployed.POLL_SECONDS", 0)
 
     def run(*arguments, stack="suspicious-lines", outputs=True, **end):
         clients = {

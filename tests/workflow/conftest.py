@@ -314,6 +314,24 @@ def registry_workflow(tmp_path_factory, recorded_elsewhere):
         recorded_elsewhere.append(recorded(workflow.calls, workflow.logical))
 
 
+@pytest.fixture(scope="module")
+def instances_workflow(tmp_path_factory, recorded_elsewhere):
+    """A cloud of the module's own, whose models are hosted on two instances and captured; upkeep waits for nothing."""
+    hosting = {"HostingMode": "real-time", "FormerHostingMode": "real-time"}
+    with _running(tmp_path_factory, EndpointInstances="2", CapturePercent="100", **hosting) as workflow:
+        workflow.sweep_at_once()
+        yield workflow
+        recorded_elsewhere.append(recorded(workflow.calls, workflow.logical))
+
+
+@pytest.fixture(scope="module")
+def trying_workflow(tmp_path_factory, recorded_elsewhere):
+    """A cloud of the module's own, whose stack can try models beside the live one."""
+    with _running(tmp_path_factory, Trials="true") as workflow:
+        yield workflow
+        recorded_elsewhere.append(recorded(workflow.calls, workflow.logical))
+
+
 @pytest.fixture
 def workflow(_workflow):
     _workflow.no_faults()

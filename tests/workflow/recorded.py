@@ -21,7 +21,9 @@ _VARIABLE = (
     (r"(?:(?:planted|judged)-)?part-\d+", "part-{n}"),  # some are put beside others for one job
     (r"(/told/).+", r"\1{run}/{message}"),
     (r"(/code/)[0-9a-f]+", r"\1{layers}"),
-    (r"((?:invoices|champion)/)[0-9a-f]{8}/", r"\1{model}/"),
+    (r"((?:invoices|champion|challenger|shadow)/)[0-9a-f]{8}/", r"\1{model}/"),
+    (r"(/trials/)[^/]+/scores/[^/]+\.parquet$", r"\1{trial}/scores/{run}.parquet"),
+    (r"(/trials/)[^/{]+/", r"\1{trial}/"),
     (r"(/transformed/)[^/]*/", r"\1{job}/"),
     (r"(/async/)[0-9a-f]{32}", r"\1{request}"),
     (r"(/async/(?:answers|failures)/)[0-9a-f-]{36}", r"\1{request}"),
@@ -64,6 +66,7 @@ def _line(need: Need, logical: dict[str, str]) -> str:
     resource = need.resource if ":states:" in need.resource else named(need.resource)
     context = [f"{key}={value}" for key, value in need.context]
     prefixed = [re.sub(r"(=runs/)[^/]+", r"\1{run}", text) for text in context]
+    prefixed = [re.sub(r"(=trials/)[^/]+", r"\1{trial}", text) for text in prefixed]
     prefixed = [re.sub(r"(=code/)[0-9a-f]+", r"\1{layers}", text) for text in prefixed]
     prefixed = [re.sub(r"(/transformed/).+", r"\1{job}/", text) for text in prefixed]
     prefixed = [re.sub(r"(=scored/dt=)[^/]+/.+", r"\1{day}/{run}", text) for text in prefixed]

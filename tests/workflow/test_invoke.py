@@ -44,8 +44,12 @@ IN_ORDER = [
     "delete_orphans",
     "delete_hosted",
 ]
-# The registry is not switched on here: test_registry.py runs these.
-OF_THE_REGISTRY = {"approve_model", "read_approval", "register_model", "reject_model"}
+# Of options, which are not switched on here: test_registry.py and test_trials.py run these.
+OF_OPTIONS = {
+    *("approve_model", "read_approval", "register_model", "reject_model"),
+    *("abandon_trial", "begin_trial", "compare_shadow", "conclude_trial", "encode_for_challenger", "prepare_trial"),
+    "report_trial",
+}
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def score_all(workflow, invoke):
 
 
 def test_the_events_replay_the_workflow_function_by_function(workflow, no_model, no_verdicts, invoke, score_all):
-    assert sorted([*IN_ORDER, *OF_THE_REGISTRY]) == sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
+    assert sorted([*IN_ORDER, *OF_OPTIONS]) == sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
     body = generate(lines=1_500).to_csv(index=False).encode()
     earlier = workflow.drop(body)  # the upload that the events speak of, and an execution whose history they can read
     workflow.drop(body, "invoices/invoices.csv")

@@ -86,7 +86,8 @@ def approve_model(request: ApproveRequest, settings: ApproveSettings) -> Decided
     live = change_live_model(bucket, approved)
     kept = {model.endpoint_name for model in (live, *live.former)}
     # Nor is this execution's endpoint, where another about the same approval was quicker or it was taken back.
-    for name in dict.fromkeys([*(model.endpoint_name for model in live.dropped), endpoint.endpoint_name]):
+    dropped = [name for model in live.dropped for name in (model.endpoint_name, *model.beside)]
+    for name in dict.fromkeys([*dropped, endpoint.endpoint_name]):
         if name not in kept:
             delete_endpoint(name)
     if done := _change(live, request.run):

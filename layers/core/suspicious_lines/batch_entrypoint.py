@@ -48,7 +48,9 @@ def _work(run: str) -> None:
         dataset = preprocessing.preprocess(PreprocessRequest(run=run, upload=request.upload), settings)
         answer = Preprocessed(dataset=dataset)
     else:
-        encoded = preprocessing.encode_lines(EncodeRequest(run=run, upload=request.upload, gone=request.gone), settings)
+        wanted = EncodeRequest(run=run, upload=request.upload, gone=request.gone)
+        # A transform job has one model: the live one.
+        encoded = preprocessing.encode_lines(wanted, settings, on_trial=False)
         answer = Preprocessed.model_validate(encoded.model_dump())
     store.put_json(bucket, files.parts, answer.dataset.parts)
     store.put_json(bucket, files.preprocessing_answer, answer.model_dump(mode="json"))

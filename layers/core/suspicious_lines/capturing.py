@@ -44,8 +44,8 @@ def capture(request: FlagRequest, judgement: Judgement, explained: pd.DataFrame)
         **told,
         rules=rules.str.strip(),
         run=request.run,
-        model_run=request.model.run,
         inference_id=[inference_id(request.run, line) for line in judgement.lines["line"]],
-        threshold=request.model.threshold,
     )
+    if "model_run" not in lines:  # where a model on trial judged some of them, each says by whom
+        lines = lines.assign(model_run=request.model.run, threshold=request.model.threshold)
     return lines[list(CAPTURED_COLUMNS)].astype(CAPTURED_COLUMNS)

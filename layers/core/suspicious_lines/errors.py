@@ -71,6 +71,10 @@ class PackageUnusableError(Exception):
     """A model package cannot be deployed or registered as it is; the message says why. Never retried."""
 
 
+class TrialRefusedError(Exception):
+    """A trial of a model cannot begin, or there is none to report on or to conclude; the message says why."""
+
+
 class NoLiveModelError(Exception):
     """No model was ever promoted, so new lines cannot be scored yet. The upload is parked."""
 

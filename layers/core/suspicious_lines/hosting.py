@@ -17,6 +17,10 @@ from suspicious_lines.layout import resource_name
 from suspicious_lines.scaling import stop_scaling
 
 SETTLE_POLL_SECONDS = 2
+# In these an endpoint is not to be deleted or updated; but for the first it answers, and as well where it is a mix of
+# two configurations because a rolling update and its rollback failed.
+CHANGING = {"Creating", "Updating", "SystemUpdating", "RollingBack"}
+SCORING = {"InService", "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed"}
 
 
 def hosted_names(prefix: str, run: str, modes: Iterable[str] = MODES) -> list[str]:
@@ -32,8 +36,7 @@ def exists(name: str) -> bool:
 def can_score(name: str) -> bool:
     """Whether there is an endpoint of this name that takes requests; or a model, of a mode without endpoints."""
     described = _described(name)
-    scoring = {"InService", "Updating", "SystemUpdating"}
-    return described is not None and described.get("EndpointStatus", "InService") in scoring
+    return described is not None and described.get("EndpointStatus", "InService") in SCORING
 
 
 def _described(name: str) -> dict[str, Any] | None:
@@ -51,7 +54,7 @@ def settle(name: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         endpoint = _described(name) if mode_of(name).endpoint else None
-        if not endpoint or endpoint["EndpointStatus"] not in {"Creating", "Updating", "SystemUpdating"}:
+        if not endpoint or endpoint["EndpointStatus"] not in CHANGING:
             return
         time.sleep(SETTLE_POLL_SECONDS)
     raise EndpointBusyError(f"{name} is still changing after {seconds:g} seconds")

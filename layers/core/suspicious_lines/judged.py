@@ -47,9 +47,10 @@ def judged_lines(
         review_run=review_run,
         judged_at=judged_at.astimezone(UTC).isoformat(timespec="microseconds"),
         run=receipt["run"],
-        model_run=receipt["model"]["run"],
+        # Where a model on trial judged some of the lines, each says by whom.
+        model_run=lines.get("model_run", receipt["model"]["run"]),
         inference_id=[inference_id(receipt["run"], line) for line in lines["line"]],
-        threshold=receipt["threshold"]["value"],
+        threshold=lines.get("threshold", receipt["threshold"]["value"]),
         rules=_rules(lines),
         found_by=[row.get("Found By") for row in told],
         field=[row.get("Field") for row in told],

@@ -16,11 +16,12 @@ PARKED_PREFIX = "parked/"
 RUNS_PREFIX = "runs/"
 CAPTURED_PREFIX = "scored/"
 JUDGED_PREFIX = "judged/"
+TRIALS_PREFIX = "trials/"
 RUN_TAG = "suspicious-lines:run"
-_CHAMPION = re.compile(r"champion/[0-9a-f]{8}/")
-VARIANT = "forest"  # of every endpoint: its only one
+VARIANT = "forest"  # of every endpoint, as it is deployed its only one
 # What begins the last part of a hosted model's name, by hosting mode: no digest begins so. See hosting_modes.py.
 MARKS = ("", "pc", "rt", "as", "bt")
+_OTHER_MODEL = re.compile(r"(champion|shadow)/[0-9a-f]{8}/")
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,17 @@ class RunFiles:
     def features_of(self, kind: str) -> str:
         return f"{self.prefix}/features/{kind}/"
 
+    @property
+    def challenger(self) -> str:
+        """Which model on trial scores a share of the run's invoices; there is none where none does."""
+        return f"{self.prefix}/challenger.json"
+
     def features(self, part: str) -> str:
         return f"{self.prefix}/features/{part}.csv"
 
     def lines(self, part: str) -> str:
-        """The lines of a part; those that the champion scores are the run's own."""
-        return f"{self.prefix}/lines/{_CHAMPION.sub('', part)}.parquet"
+        """The lines of a part; those that another model scores as well are the run's own."""
+        return f"{self.prefix}/lines/{_OTHER_MODEL.sub('', part)}.parquet"
 
     def scores(self, part: str) -> str:
         return f"{self.prefix}/scores/{part}.parquet"
@@ -112,7 +118,7 @@ class RunFiles:
 
 def part_name(kind: str, number: int) -> str:
     """`validation/part-00007`: parts sort by name in the order of their lines. Kinds: train, test, validation, planted,
-    judged, and that of `invoices_kind`."""
+    judged, and those of `invoices_kind` and `challenger_kind`."""
     return f"{kind}/part-{number:05d}"
 
 
@@ -120,6 +126,20 @@ def invoices_kind(model_run: str) -> str:
     """`invoices/1a2b3c4d`: new lines, encoded for and scored by the model that `model_run` trained. Each model has
     parts of its own: where another goes live meanwhile, a late answer of the first cannot write over the second's."""
     return f"invoices/{_digest(model_run)}"
+
+
+def challenger_kind(model_run: str) -> str:
+    """`challenger/1a2b3c4d`: the new lines that a model on trial scores in place of the live one."""
+    return f"challenger/{_digest(model_run)}"
+
+
+def is_challengers(part: str) -> bool:
+    return part.startswith("challenger/")
+
+
+def shadow_part(part: str, model_run: str) -> str:
+    """`shadow/1a2b3c4d/invoices/5e6f7a8b/part-00007`: the same lines for the model on trial, beside the live one."""
+    return f"shadow/{_digest(model_run)}/{part}"
 
 
 def champion_part(part: str, model_run: str) -> str:
@@ -149,6 +169,15 @@ def monitoring_key(day: date, name: str) -> str:
 def told_key(run: str, message: str) -> str:
     """The note that a run has sent an e-mail: no retry sends it again. Deleted after 30 days by the bucket."""
     return f"told/{run}/{message}.json"
+
+
+def trial_scores_key(trial: str, run: str) -> str:
+    """What the live model and the one on trial said of a run's lines: one file a run."""
+    return f"{TRIALS_PREFIX}{trial}/scores/{run}.parquet"
+
+
+def trial_report_key(trial: str) -> str:
+    return f"{TRIALS_PREFIX}{trial}/report.json"
 
 
 def ground_truth_key(at: datetime, run: str) -> str:

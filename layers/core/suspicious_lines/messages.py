@@ -10,7 +10,10 @@ from suspicious_lines.text import plain_text
 BUDGET_PATTERN = r"^(0*[1-9]\d*(\.\d+)?|0*\.0*[1-9]\d*|0+\.0*[1-9]\d*)%?$"
 Strategy = Literal["error-median", "budget", "precision", "f-beta", "sigma"]
 Run = Field(pattern=r"^[^/\s]{1,80}$", description="the name of the execution")
-Part = Field(pattern=r"^((champion/[0-9a-f]{8}/)?(validation|planted)|invoices/[0-9a-f]{8}|judged)/part-\d{5}$")
+Part = Field(
+    pattern=r"^((champion/[0-9a-f]{8}/)?(validation|planted)|(shadow/[0-9a-f]{8}/)?invoices/[0-9a-f]{8}"
+    r"|challenger/[0-9a-f]{8}|judged)/part-\d{5}$"
+)
 
 
 class Message(BaseModel):

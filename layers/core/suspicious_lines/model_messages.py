@@ -76,15 +76,33 @@ class Restored(Message):
     replaced: str | None
 
 
-class ModelVersion(Message):
-    """All that scoring needs of the model that a run trained; `promoted_at`: when it was last made the live one."""
+class ModelVersion(ModelInUse):
+    """All that scoring needs of the model that a run trained; `promoted_at`: when it was last made the live one.
+    `beside`: names of further models and configurations that its endpoint uses or used (scripts/variants.py)."""
 
-    run: str = Run
-    endpoint_name: str
-    max_concurrency: int
     encoder_key: str
-    threshold: float
     promoted_at: str
+    beside: list[str] = []
+
+
+class Challenger(ModelInUse):
+    """A model on trial beside the live one, since `began_at`. `kind` ab: it scores `share` percent of the invoices in
+    place of the live model; shadow: it scores all lines as well, and nobody is shown what it says. `trial`: the
+    execution that began it, which its endpoint is named after."""
+
+    trial: str = Run
+    kind: Literal["ab", "shadow"]
+    share: int = Field(ge=1, le=100)
+    began_at: str
+
+
+class TrialEnd(Challenger):
+    """A trial that `execution` concluded."""
+
+    ended_at: str
+    promoted: bool
+    reason: str
+    execution: str
 
 
 class ModelChange(Message):
@@ -105,12 +123,14 @@ class ModelChange(Message):
 class LiveModel(ModelVersion):
     """`models/current.json`: what new lines are scored with, which models before it can be gone back to, which ones
     cannot because their endpoints are deleted, which runs failed and may not go live, of which runs people rejected the
-    model in the registry, and all that was done to it; all newest first."""
+    model in the registry, which model is on trial, which ones were, and all that was done to it; all newest first."""
 
     former: list[ModelVersion] = []
     dropped: list[ModelVersion] = []
     withdrawn: list[str] = []
     rejected: list[str] = []
+    challenger: Challenger | None = None
+    trials: list[TrialEnd] = []
     history: list[ModelChange] = []
 
     def age_days(self, now: datetime) -> float:

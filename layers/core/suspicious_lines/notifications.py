@@ -182,10 +182,18 @@ def _sureness(metrics: dict[str, Any]) -> list[str]:
             f"known errors, and {_share(found, 'recall')} of the known errors are listed."
         )
     if not (test := metrics["self_test"]):
-        return [*text, "Judged by the live model and its threshold."]
+        return [*text, *_judges(metrics.get("challenger"))]
     caught, planted = (sum(kind[what] for kind in test.values()) for what in ("caught", "planted"))
     kinds = ", ".join(f"{name} {kind['caught']} of {kind['planted']}" for name, kind in test.items())
     return [*text, f"Self-test: {caught} of {planted} planted errors would have been listed ({kinds})."]
+
+
+def _judges(challenger: dict[str, Any] | None) -> list[str]:
+    text = ["Judged by the live model and its threshold."]
+    if challenger:
+        by = f"the model of run {challenger['run']}, which is on trial, and its threshold"
+        text.append(f"But for {challenger['lines']:,} lines of {counted(challenger['invoices'], 'matter')}: by {by}.")
+    return text
 
 
 def _share(found: dict[str, Any], name: str) -> str:

@@ -16,6 +16,7 @@ from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, told_key
 from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.promotion import find_live_model
 from suspicious_lines.registering import expire_package
+from suspicious_lines.score_messages import ModelInUse
 from suspicious_lines.upkeep_messages import Cleared
 from suspicious_lines.upkeep_settings import OrphanSettings
 
@@ -38,9 +39,11 @@ def delete_orphans(settings: OrphanSettings) -> Cleared:
     found, jobs = names_hosted(prefix, before), in_progress(prefix, before)
     running = _running(settings)
     live = find_live_model(settings.data_bucket)
-    models = [live, *live.former] if live else []
+    versions = [live, *live.former] if live else []
+    models: list[ModelInUse] = [*versions, *([live.challenger] if live and live.challenger else [])]
     needed = running | {model.run for model in models}
     kept = {name for run in needed for name in hosted_names(prefix, run)} | {model.endpoint_name for model in models}
+    kept |= {name for version in versions for name in version.beside}
     for job in jobs:
         if run_of(job) not in running:
             untold.add("hosted", f"{job.kind.title} {job.name}")

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from suspicious_lines import arrow, datasets, store
+from suspicious_lines import arrow, datasets, routing, store
 from suspicious_lines.ahead import each_ahead
 from suspicious_lines.encoder import CATEGORIES, ENCODED, MOST_COMBINATIONS, Encoder, TooManyCombinationsError
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError
 from suspicious_lines.features import feature_rows, joined, labelled_features_csv
 from suspicious_lines.hashing import HashingStream
-from suspicious_lines.layout import JUDGED_PREFIX, RunFiles, invoices_kind, part_name
+from suspicious_lines.hosting_modes import mode_of
+from suspicious_lines.layout import JUDGED_PREFIX, RunFiles, challenger_kind, invoices_kind, part_name
 from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import FIELDS, Counts, read_lines, require_enough
 from suspicious_lines.messages import Dataset, Upload
@@ -113,8 +114,11 @@ def _judged(bucket: str) -> pa.Table | None:
     return table if len(table) else None
 
 
-def encode_lines(request: EncodeRequest, settings: EncodeSettings) -> Encoded:
+def encode_lines(request: EncodeRequest, settings: EncodeSettings, on_trial: bool = True) -> Encoded:
     """Reads and validates new lines and writes them in parts, encoded for the live model.
+
+    Where another model is on trial with a share of the invoices, their lines are in parts of their own, encoded for
+    that one, unless `on_trial` is false: see routing.py.
 
     Raises:
         InvalidUploadError: the file cannot be used; the refused lines, if any, are in rejected.csv all the same.
@@ -123,15 +127,28 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings) -> Encoded:
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
     live = live_model(bucket)
-    if live.endpoint_name == request.gone:
+    # Only where there ever was a trial: other stacks may not even look.
+    tried = on_trial and bool(live.challenger or live.trials)
+    ended = tried and live.endpoint_name == request.gone and routing.had_challenger(bucket, request.run)
+    if live.endpoint_name == request.gone and not ended:
         raise AwsRefusedError(f"{live.endpoint_name} serves the live model and does not exist: train a new one")
-    encoder = Encoder.from_json(store.get_bytes(bucket, live.encoder_key).decode())
+    encoder = _encoder(bucket, live.encoder_key)
+    challenger = live.challenger if on_trial and not ended and mode_of(live.endpoint_name).endpoint else None
     with tempfile.TemporaryDirectory() as folder:
         kept = _read(request.upload, files, bucket, Path(folder), MOST_NEW_UPLOAD_MB)
         require_enough(kept.counts, request.upload.key, fewest=1)
-        every = np.ones(kept.counts.accepted, dtype=bool)
-        size = part_size(len(every), MOST_PARTS, settings)
-        parts = _write_parts(invoices_kind(live.run), kept.spill.lines(every), encoder, files, bucket, size)
+        size = part_size(kept.counts.accepted, MOST_PARTS, settings)
+        if challenger and challenger.kind == "ab":
+            theirs = routing.shared(kept.spill, challenger)
+            parts = _write_parts(invoices_kind(live.run), kept.spill.lines(~theirs), encoder, files, bucket, size)
+            kind, other = challenger_kind(challenger.run), _encoder(bucket, RunFiles(challenger.run).encoder)
+            parts += _write_parts(kind, kept.spill.lines(theirs), other, files, bucket, size)
+            store.put_json(bucket, files.challenger, challenger.model_dump(mode="json"))
+        else:
+            every = np.ones(kept.counts.accepted, dtype=bool)
+            parts = _write_parts(invoices_kind(live.run), kept.spill.lines(every), encoder, files, bucket, size)
+    if ended:
+        store.delete(bucket, files.challenger)  # now that nothing is left to fail: a retry must find it
     dataset = Dataset(
         lines_read=kept.counts.read,
         lines_rejected=kept.counts.refused,
@@ -143,6 +160,10 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings) -> Encoded:
     )
     model = ModelInUse.model_validate(live.model_dump(include=set(ModelInUse.model_fields)))
     return Encoded(dataset=dataset, model=model, model_age_days=live.age_days(datetime.now(UTC)))
+
+
+def _encoder(bucket: str, key: str) -> Encoder:
+    return Encoder.from_json(store.get_bytes(bucket, key).decode())
 
 
 def _read(upload: Upload, files: RunFiles, bucket: str, folder: Path, most_mb: int) -> Kept:

@@ -49,10 +49,20 @@ def promote_model(request: PromoteRequest, settings: PromoteSettings) -> LiveMod
         return _promoted(current, request, threshold, settings.models_kept)
 
     live = change_live_model(bucket, promoted)
-    for dropped in live.dropped:
-        delete_endpoint(dropped.endpoint_name)
+    delete_dropped(live)
     parking.start_parked(bucket, settings.score_state_machine_arn)
     return live
+
+
+def delete_dropped(live: LiveModel) -> None:
+    """Deletes the endpoints that a promotion listed as no longer kept.
+
+    Raises:
+        EndpointBusyError: one is changing and cannot be deleted yet.
+    """
+    for dropped in live.dropped:
+        for name in (dropped.endpoint_name, *dropped.beside):
+            delete_endpoint(name)
 
 
 def _promoted(current: LiveModel | None, request: PromoteRequest, threshold: float, models_kept: int) -> LiveModel:
@@ -79,12 +89,12 @@ def replaced(current: LiveModel | None, new: ModelVersion, change: ModelChange, 
     """The live model once `new` has taken its place: those before it are former ones, as many as are kept and can
     score; the others are dropped, and their endpoints may be deleted once this is written."""
     before = [version_of(current), *current.former] if current else []
-    before = [former for former in before if former.run != new.run]
+    before = [former for former in before if former.endpoint_name != new.endpoint_name]
     kept: list[ModelVersion] = []
     for former in before:
         if len(kept) == models_kept - 1:
             break
-        if can_score(former.endpoint_name):
+        if former.run != new.run and can_score(former.endpoint_name):
             kept.append(former)
     dropped = [former for former in before if former not in kept] + (current.dropped if current else [])
     return LiveModel(
@@ -93,6 +103,8 @@ def replaced(current: LiveModel | None, new: ModelVersion, change: ModelChange, 
         dropped=dropped[:DROPPED_LISTED],
         withdrawn=current.withdrawn if current else [],
         rejected=current.rejected if current else [],
+        challenger=current.challenger if current else None,
+        trials=current.trials if current else [],
         history=[change, *(current.history if current else [])][:LISTED],
     )
 

@@ -37,6 +37,16 @@ class Confusion(BaseModel):
     tn: int
 
 
+class ChallengerShare(BaseModel):
+    """What a model on trial judged in place of the live one, by its own threshold; `flagged`: of its lines, listed."""
+
+    run: str
+    threshold: float
+    invoices: int
+    lines: int
+    flagged: int
+
+
 class Metrics(BaseModel):
     """The document metrics.json; what needs labels is null where no line has one."""
 
@@ -65,6 +75,9 @@ class Metrics(BaseModel):
     f1: float | None = Field(ge=0, le=1)
     average_precision: float | None = Field(ge=0, le=1)
     roc_auc: float | None = Field(ge=0, le=1)
+    challenger: ChallengerShare | None = Field(
+        default=None, description="a model on trial that judged a share of the invoices; the threshold is not its"
+    )
 
 
 def wilson(hits: int, trials: int, z: float = 1.96) -> tuple[float, float]:

@@ -82,6 +82,8 @@ def gone_back(
         dropped=current.dropped,
         withdrawn=current.withdrawn,
         rejected=current.rejected,
+        challenger=current.challenger,
+        trials=current.trials,
         history=[change, *current.history][:LISTED],
     )
 

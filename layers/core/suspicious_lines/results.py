@@ -8,27 +8,29 @@ import pandas as pd
 
 from suspicious_lines import datasets, store
 from suspicious_lines.capturing import capture
+from suspicious_lines.contested import Verdict, share_of, together
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import RunEndedError
 from suspicious_lines.explain import Score, explain
 from suspicious_lines.hosting_modes import mode_of
 from suspicious_lines.judging import Judgement, found_by, judge, judge_by
-from suspicious_lines.layout import RunFiles, captured_key
+from suspicious_lines.layout import RunFiles, captured_key, is_challengers
 from suspicious_lines.lines import COLUMNS, FIELDS
 from suspicious_lines.measuring import measure, try_held_out, try_planted
 from suspicious_lines.quality import Metrics
 from suspicious_lines.receipts import find_receipt, refuse_ended
 from suspicious_lines.report import report_html
 from suspicious_lines.report_data import report_data
+from suspicious_lines.routing import challenger_of
 from suspicious_lines.rules import Rules
-from suspicious_lines.score_messages import FlagRequest
+from suspicious_lines.score_messages import FlagRequest, ModelInUse
 from suspicious_lines.scoring import score_features, sender
 from suspicious_lines.settings import FlagSettings, ThresholdSettings
 from suspicious_lines.spreadsheet import to_csv
 from suspicious_lines.suppressing import Suppressions, suppress
 from suspicious_lines.thresholds import Goal
 from suspicious_lines.train_messages import Results, ThresholdRequest
-from suspicious_lines.yardstick import read_encoder, read_scored, read_yardstick
+from suspicious_lines.yardstick import Yardstick, read_encoder, read_scored, read_yardstick
 
 # The columns of suspicious_lines.csv, in this order for ever: people build on them.
 FLAGGED_COLUMNS = {
@@ -85,6 +87,8 @@ def choose_threshold(request: ThresholdRequest, settings: ThresholdSettings) -> 
 def flag_lines(request: FlagRequest, settings: FlagSettings) -> Results:
     """Flags new lines by the threshold of the model that scored them, measured against that model's own lines.
 
+    Where a model on trial scored a share of the invoices, these are flagged by its threshold: see routing.py.
+
     Raises as `choose_threshold` does, and
         ModelGoneError: the model was replaced and deleted meanwhile.
         RunEndedError: the run was reported as failed meanwhile; nothing of it stays captured.
@@ -93,16 +97,32 @@ def flag_lines(request: FlagRequest, settings: FlagSettings) -> Results:
     rules = Rules.read(bucket)
     suppressions = Suppressions.read(bucket)
     model = read_yardstick(bucket, request.model.run, rules)
-    lines = read_scored(bucket, files, request.dataset.parts)
-    judgement = judge_by(lines, model.encoder, rules, model.reference, request.model.threshold, model.chosen)
-    explained = _explained(judgement, model.encoder, rules, request.model.endpoint_name, bucket, files)
+    theirs = [part for part in request.dataset.parts if is_challengers(part)]
+    own = [part for part in request.dataset.parts if not is_challengers(part)]
+    verdicts = [_verdict(files, bucket, own, request.model, model, rules)] if own else []
+    if theirs:
+        challenger = challenger_of(bucket, request.run)
+        other = read_yardstick(bucket, challenger.run, rules)
+        verdicts.append(_verdict(files, bucket, theirs, challenger, other, rules))
+        verdicts = [together(verdicts, request.model)]
+    judgement, explained = verdicts[0].judgement, verdicts[0].explained
     day = request.started_at.astimezone(UTC).date()
     judgement, flagged = suppress(judgement, explained, suppressions, day)
     metrics = measure(judgement, flagged, model.encoder, request.dataset)
+    if theirs:
+        metrics = metrics.model_copy(update={"challenger": share_of(challenger, judgement)})
     report = report_data(request.run, request.upload.name, judgement.lines, flagged, metrics, model.past)
     results = _write(files, settings, judgement, flagged, metrics, report)
     _capture(request, bucket, day, capture(request, judgement, explained))
     return results
+
+
+def _verdict(
+    files: RunFiles, bucket: str, parts: list[str], used: ModelInUse, model: Yardstick, rules: Rules
+) -> Verdict:
+    lines = read_scored(bucket, files, parts)
+    judgement = judge_by(lines, model.encoder, rules, model.reference, used.threshold, model.chosen)
+    return Verdict(used, judgement, _explained(judgement, model.encoder, rules, used.endpoint_name, bucket, files))
 
 
 def _capture(request: FlagRequest, bucket: str, day: date, captured: pd.DataFrame) -> None:

@@ -13,7 +13,7 @@ from suspicious_lines.asynchronous import invoke_async
 from suspicious_lines.aws import client, error_code, error_message
 from suspicious_lines.errors import EndpointBusyError, ModelGoneError, ModelResponseError
 from suspicious_lines.hosting_modes import mode_of
-from suspicious_lines.layout import RunFiles
+from suspicious_lines.layout import RunFiles, is_challengers
 from suspicious_lines.messages import Scored, ScoreRequest
 from suspicious_lines.settings import BucketSettings
 
@@ -26,7 +26,8 @@ Send = Callable[[bytes], bytes]
 
 
 def score_part(request: ScoreRequest, settings: BucketSettings) -> Scored:
-    """Scores a part and writes `line` and `score` beside it.
+    """Scores a part by the endpoint, or by that of the model on trial where it is that one's, and writes `line` and
+    `score` beside it.
 
     Raises:
         EndpointBusyError: the endpoint is throttled or not awake.
@@ -35,7 +36,12 @@ def score_part(request: ScoreRequest, settings: BucketSettings) -> Scored:
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
     features = store.get_bytes(bucket, files.features(request.part))
-    scores = score_features(features, sender(request.endpoint_name, bucket, files))
+    endpoint_name = request.endpoint_name
+    if is_challengers(request.part):
+        from suspicious_lines.routing import challenger_of  # which would make every cold start longer
+
+        endpoint_name = challenger_of(bucket, request.run).endpoint_name
+    scores = score_features(features, sender(endpoint_name, bucket, files))
     write_scores(bucket, files, request.part, scores)
     return Scored(part=request.part, lines=len(scores))
 
