@@ -15,15 +15,15 @@ def tier_and_file(nodeid: str) -> tuple[str, str]:
 
 
 class ByTier(LoadScopeScheduling):
-    """A tier's tests stay in one process: they share a cloud, and the workflows' calls are looked at as a whole.
+    """A tier's tests stay in one process, for they share a cloud. Those of unit share nothing, and those of workflow
+    take so long that each process has a cloud for them: they are handed out by file.
 
-    Those of unit share nothing and are handed out by file. Marks of xdist_group, which would say the same, do nothing
-    under pytest 9.2.
+    Marks of xdist_group, which would say the same, do nothing under pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         tier, file = tier_and_file(nodeid)
-        return file if tier == "unit" else tier
+        return file if tier in {"unit", "workflow"} else tier
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByTier:

@@ -1,6 +1,6 @@
 """Least privilege, proven: each role may do what the workflows' recorded calls need, and nothing else.
 
-calls.json is written by `make record-calls` and held complete by tests/workflow/test_recorded_calls.py.
+calls.json is written by `make record-calls` and held complete by tests/workflow/conftest.py.
 """
 
 import copy
