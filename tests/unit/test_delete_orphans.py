@@ -181,6 +181,34 @@ def test_the_package_of_an_old_run_says_that_its_files_are_gone_before_they_are(
     assert "RunRetentionDays (365)" in why
 
 
+@pytest.mark.parametrize("becomes", ["live", "former", "challenger"])
+def test_files_of_a_model_that_is_needed_again_since_this_began_are_kept(
+    cloud, old, running, clear, monkeypatch, becomes
+):
+    """A person approves, goes back to or tries it while files of other runs are being deleted."""
+    old("ancient", "live", "older-than-that")
+    live("live")
+    delete_all = store.delete_all
+    now = {
+        "live": model("older-than-that"),
+        "former": model("live") | {"former": [model("older-than-that")]},
+        "challenger": model("live")
+        | {"challenger": model("older-than-that") | {"trial": "t", "kind": "ab", "share": 10, "began_at": "x"}},
+    }[becomes]
+
+    def delete(bucket, keys):
+        delete_all(bucket, keys)
+        store.put_json(BUCKET, "models/current.json", now)
+
+    monkeypatch.setattr(store, "delete_all", delete)
+    monkeypatch.setattr(orphans, "expire_package", lambda group, run, why: said.append(run))
+    monkeypatch.setenv("MODEL_PACKAGE_GROUP", "models")
+    said: list[str] = []
+    assert clear() == {"hosted": [], "runs": ["ancient"]}
+    assert said == ["ancient"], "the package of a model that is needed is not rejected"
+    assert "older-than-that" in runs_left(cloud)
+
+
 def test_young_runs_are_kept_and_with_zero_all_are(cloud, old, running, clear, monkeypatch):
     store.put_json(BUCKET, "runs/young/receipt.json", {})
     assert clear() == {"hosted": [], "runs": []}

@@ -13,6 +13,7 @@ from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.hosting import delete_endpoint, hosted_names
 from suspicious_lines.jobs import in_progress, run_of, stop
 from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, told_key
+from suspicious_lines.model_messages import LiveModel, ModelVersion
 from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.promotion import find_live_model
 from suspicious_lines.registering import expire_package
@@ -39,11 +40,10 @@ def delete_orphans(settings: OrphanSettings) -> Cleared:
     found, jobs = names_hosted(prefix, before), in_progress(prefix, before)
     running = _running(settings)
     live = find_live_model(settings.data_bucket)
-    versions = [live, *live.former] if live else []
-    models: list[ModelInUse] = [*versions, *([live.challenger] if live and live.challenger else [])]
-    needed = running | {model.run for model in models}
-    kept = {name for run in needed for name in hosted_names(prefix, run)} | {model.endpoint_name for model in models}
-    kept |= {name for version in versions for name in version.beside}
+    needed = running | {model.run for model in _models(live)}
+    kept = {name for run in needed for name in hosted_names(prefix, run)}
+    kept |= {model.endpoint_name for model in _models(live)}
+    kept |= {name for version in _versions(live) for name in version.beside}
     for job in jobs:
         if run_of(job) not in running:
             untold.add("hosted", f"{job.kind.title} {job.name}")
@@ -56,6 +56,8 @@ def delete_orphans(settings: OrphanSettings) -> Cleared:
     for run, keys in _old_runs(settings, now, needed):
         if time.monotonic() > deadline:
             break
+        if run in {model.run for model in _models(find_live_model(settings.data_bucket))}:
+            continue  # approved, rolled back to or put on trial since this began
         untold.add("runs", run)
         if settings.model_package_group:
             days = settings.run_retention_days
@@ -63,6 +65,15 @@ def delete_orphans(settings: OrphanSettings) -> Cleared:
             expire_package(settings.model_package_group, run, why)
         store.delete_all(settings.data_bucket, keys)
     return untold.tell()
+
+
+def _versions(live: LiveModel | None) -> list[ModelVersion]:
+    return [live, *live.former] if live else []
+
+
+def _models(live: LiveModel | None) -> list[ModelInUse]:
+    """The live model, the former ones and the one on trial: all whose files are needed."""
+    return [*_versions(live), *([live.challenger] if live and live.challenger else [])]
 
 
 def names_hosted(prefix: str, before: datetime) -> dict[str, list[str]]:
