@@ -21,7 +21,9 @@ class SageMaker:
         self.created = []
 
     def describe_training_job(self, TrainingJobName):
-        return {"ModelArtifacts": {"S3ModelArtifacts": f"s3://bucket/{TrainingJobName}/output/model.tar.gz"}}
+        return {
+            "ModelArtifacts": {"S3ModelArtifacts": f"s3://bucket/runs/run/model/{TrainingJobName}/output/model.tar.gz"}
+        }
 
     def describe_endpoint(self, EndpointName):
         return {"EndpointStatus": self.status}
@@ -67,6 +69,14 @@ def test_the_endpoint_serves_the_runs_own_model_serverless(sagemaker):
     (variant,) = sagemaker.existing["endpoint_config"]["ProductionVariants"]
     assert variant["ServerlessConfig"] == {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
     assert {request.get("EndpointName", NAME) for request in sagemaker.existing.values()} == {NAME}
+
+
+def test_what_the_endpoint_captures_lies_under_the_run_that_trained_the_model(sagemaker):
+    settings = HostingSettings.from_environment().model_copy(update={"hosting_mode": "real-time", "capture_percent": 9})
+    made = deploy_endpoint(DeployRequest(run="approval", job_name="job"), settings)
+    assert made.endpoint_name == resource_name("suspicious-lines", "approval", mark="rt")
+    captured = sagemaker.existing["endpoint_config"]["DataCaptureConfig"]["DestinationS3Uri"]
+    assert captured.endswith("/runs/run/captured")
 
 
 def test_a_retry_finds_what_it_made(sagemaker):

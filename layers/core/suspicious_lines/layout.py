@@ -116,6 +116,11 @@ class RunFiles:
         return f"{self.prefix}/results/{name}"
 
 
+def run_of_artifact(uri: str) -> str:
+    """The run that trained a model, by where its artifact lies: `RunFiles.model`."""
+    return uri.partition(f"/{RUNS_PREFIX}")[2].split("/")[0]
+
+
 def part_name(kind: str, number: int) -> str:
     """`validation/part-00007`: parts sort by name in the order of their lines. Kinds: train, test, validation, planted,
     judged, and those of `invoices_kind` and `challenger_kind`."""

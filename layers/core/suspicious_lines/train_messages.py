@@ -22,6 +22,8 @@ class Training(Message):
 
 
 class DeployRequest(Message):
+    """`run` names the model and its endpoint; the job may be another run's."""
+
     run: str = Run
     job_name: str
 
