@@ -171,7 +171,7 @@ def _documents(translated: Template) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield name, policy["PolicyDocument"]
         elif resource["Type"] in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"):
             for role in [*properties.get("Roles", []), *_list(properties.get("RoleName", []))]:
-                yield role["Ref"], properties["PolicyDocument"]
+                yield text(role, translated["Resources"]), properties["PolicyDocument"]
 
 
 def _attached(translated: Template) -> Iterator[str]:

@@ -204,16 +204,22 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         "endpoints and transform jobs act in the name of their model's role: docs/hosting.md, "
         "https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-create-endpoint-prerequisites.html",
     ),
-    (
-        "PromoteModelFunction",
-        [
-            f"sagemaker:DescribeEndpointConfig {_ENDPOINT.replace('endpoint/', 'endpoint-config/')}",
-            f"sagemaker:UpdateEndpointWeightsAndCapacities {_ENDPOINT}",
-            *(f"cloudwatch:{action} {_TRACKING}" for action in ("PutMetricAlarm", "DescribeAlarms", "DeleteAlarms")),
-            f"iam:CreateServiceLinkedRole arn:aws:iam::000000000000:role/{_SCALING_ROLE} "
-            "iam:AWSServiceName=sagemaker.application-autoscaling.amazonaws.com",
-        ],
-        f"Application Auto Scaling asks them of who registers a target: {_ASKED_OF_SCALING}",
+    *(
+        (
+            function,
+            [
+                f"sagemaker:DescribeEndpointConfig {_ENDPOINT.replace('endpoint/', 'endpoint-config/')}",
+                f"sagemaker:UpdateEndpointWeightsAndCapacities {_ENDPOINT}",
+                *(
+                    f"cloudwatch:{action} {_TRACKING}"
+                    for action in ("PutMetricAlarm", "DescribeAlarms", "DeleteAlarms")
+                ),
+                f"iam:CreateServiceLinkedRole arn:aws:iam::000000000000:role/{_SCALING_ROLE} "
+                "iam:AWSServiceName=sagemaker.application-autoscaling.amazonaws.com",
+            ],
+            f"Application Auto Scaling asks them of who registers a target: {_ASKED_OF_SCALING}",
+        )
+        for function in ("PromoteModelFunction", "ApproveModelFunction")
     ),
     (
         "PromoteModelFunction",

@@ -125,6 +125,25 @@ def test_an_approved_model_goes_live_with_the_threshold_of_its_training(cloud, c
     assert told(cloud) == []
 
 
+def test_what_cannot_scale_does_not_go_live(call, live, monkeypatch):
+    def refused(name, settings):
+        assert (name, settings.endpoint_max_instances) == (MADE["endpoint_name"], 2)
+        assert live_model(BUCKET) == live
+        raise ConnectionError("no target")
+
+    monkeypatch.setattr(approving, "start_scaling", refused)
+    with pytest.raises(ConnectionError, match="no target"):
+        call("approve_model", "x")
+    assert live_model(BUCKET) == live
+
+
+def test_what_does_not_go_live_does_not_begin_to_scale(call, package, monkeypatch):
+    monkeypatch.setattr(approving, "start_scaling", lambda name, settings: pytest.fail(f"{name} scales"))
+    call("approve_model", "c")
+    package["ModelApprovalStatus"] = "Rejected"
+    call("approve_model", "x")
+
+
 def test_a_kept_model_serves_again_from_its_endpoint_with_its_threshold(call, gone):
     endpoint = call("read_approval", "b")["endpoint"]
     call("approve_model", "b", endpoint=endpoint)

@@ -335,6 +335,14 @@ def registry_workflow(tmp_path_factory, record):
 
 
 @pytest.fixture(scope="module")
+def registry_mode_workflow(tmp_path_factory, record, mode):
+    """The same, whose models are hosted in the module's `mode`."""
+    hosting = {"HostingMode": mode, "FormerHostingMode": mode}
+    with _recording(tmp_path_factory, record, ModelRegistry="true", CapturePercent="100", **hosting) as workflow:
+        yield workflow
+
+
+@pytest.fixture(scope="module")
 def instances_workflow(tmp_path_factory, record):
     """A cloud of the module's own, whose models are hosted on two instances and captured; upkeep waits for nothing."""
     hosting = {"HostingMode": "real-time", "FormerHostingMode": "real-time"}

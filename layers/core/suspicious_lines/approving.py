@@ -23,6 +23,7 @@ from suspicious_lines.registry_messages import (
 )
 from suspicious_lines.registry_settings import ApprovalSettings, ApproveSettings
 from suspicious_lines.restoring import former_that_can_serve, gone_back
+from suspicious_lines.scaling import start_scaling
 
 NO_REASON = "no reason was given"
 LONGEST_REASON = 500
@@ -81,6 +82,7 @@ def approve_model(request: ApproveRequest, settings: ApproveSettings) -> Decided
             return _unbarred(current, run) if run in current.rejected else current
         if request.run in current.withdrawn or not can_score(endpoint.endpoint_name):
             raise RunEndedError(f"{request.run} was reported as failed, or its endpoint is gone: approve again")
+        start_scaling(endpoint.endpoint_name, settings)  # before it is live: what cannot scale must not be
         return _approved(current, request, chosen, _reason(package), settings.models_kept)
 
     live = change_live_model(bucket, approved)

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from suspicious_lines.model_settings import RefuseSettings
-from suspicious_lines.settings import BucketSettings, ResourcePrefix
+from suspicious_lines.settings import BucketSettings, ResourcePrefix, ScalingSettings
 
 GROUP = Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")
 
@@ -18,5 +18,5 @@ class ApprovalSettings(BucketSettings):
     resource_prefix: ResourcePrefix
 
 
-class ApproveSettings(RefuseSettings):
+class ApproveSettings(RefuseSettings, ScalingSettings):
     models_kept: int = Field(ge=1, le=10)
