@@ -30,8 +30,8 @@ _NAMES = (
     "stateMachineArn", "StackName", "ProcessingJobName", "TransformJobName", "ModelPackageGroupName",
     "ModelPackageName", "ModelPackageArn",
 )  # fmt: skip
-# The same of what lies deeper in a request: where SageMaker reads and writes, and in what it runs.
-_DEEPER_NAMES = ("S3Uri", "S3OutputPath", "ModelDataUrl", "TrainingImage", "Image", "ImageUri")
+# The same of what lies deeper in a request: where SageMaker reads and writes, in what it runs, and each once.
+_DEEPER_NAMES = ("S3Uri", "S3OutputPath", "ModelDataUrl", "TrainingImage", "Image", "ImageUri", "FeatureGroupName")
 # Remarks: S3 has no such object; a link to the object was signed; a rule starts an execution.
 MISSING, SIGNED, BY_RULE = "missing", "signed", "by rule"
 
@@ -159,7 +159,7 @@ def names_in(given: dict[str, Any]) -> dict[str, str]:
         names["Keys"] = json.dumps([found["Key"] for found in given["Delete"]["Objects"]])
     for name in _DEEPER_NAMES:
         if found := list(_deeper(given, name)):
-            names[name] = " ".join(found)
+            names[name] = " ".join(dict.fromkeys(found))
     return names
 
 

@@ -58,6 +58,7 @@ SAGEMAKER = {
     "DescribeModelPackage": {"model-package": "ModelPackageName"},
     "UpdateModelPackage": {"model-package": "ModelPackageArn"},
     "DeleteModelPackage": {"model-package": "ModelPackageName"},
+    "BatchWriteRecord": {"feature-group": "FeatureGroupName"},
 }
 _TAGGED = {"CreateTrainingJob": "training-job", "CreateModel": "model", "CreateEndpointConfig": "endpoint-config"}
 _TAGGED |= {"CreateEndpoint": "endpoint", "CreateProcessingJob": "processing-job"}
@@ -184,6 +185,7 @@ _SERVICES = {
     "cloudformation": _cloudformation,
     "sagemaker": _sagemaker,
     "sagemaker-runtime": _sagemaker,
+    "sagemaker-featurestore-runtime": _sagemaker,
     "application-autoscaling": _scaling,
     "cloudwatch": _cloudwatch,
 }

@@ -188,7 +188,7 @@ def apply(execute: Callable[[dict, dict, str], dict], prepare: Callable[[str], N
     _patch_iam()
     _patch_cloudformation()
     _register_stubs()
-    _register_model_package_groups()
+    _register_sagemaker()
 
 
 def _patch_lambda(execute: Callable[[dict, dict, str], dict]) -> None:
@@ -363,9 +363,9 @@ def _register_stubs() -> None:
         provisioners._RESOURCE_HANDLERS[name] = stub
 
 
-def _register_model_package_groups() -> None:
-    """CloudFormation's model package groups are the SageMaker engine's. They are made in a nested stack, which has a
-    thread of its own: the engine asks this process whether it may. Not by boto3: its calls here are state machines'."""
+def _register_sagemaker() -> None:
+    """What CloudFormation makes of SageMaker's is the engine's. It is made in a nested stack, which has a thread of its
+    own: the engine asks this process whether it may. Not by boto3: its calls here are state machines'."""
 
     def engine(operation: str, given: dict[str, Any]) -> dict[str, Any]:
         url, body = os.environ["AWS_ENDPOINT_URL_SAGEMAKER"], json.dumps(given).encode()
@@ -377,12 +377,15 @@ def _register_model_package_groups() -> None:
         except urllib.error.HTTPError as error:
             raise RuntimeError(json.load(error)["message"]) from error
 
-    def create(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict[str, str]]:
-        arn = engine("CreateModelPackageGroup", props)["ModelPackageGroupArn"]
-        return arn, {"ModelPackageGroupArn": arn}
+    def handlers(kind: str, known_by: str) -> dict[str, Callable]:
+        def create(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict[str, str]]:
+            arn = engine(f"Create{kind}", props)[f"{kind}Arn"]
+            return {"arn": arn, "name": props[f"{kind}Name"]}[known_by], {f"{kind}Arn": arn}
 
-    def delete(physical_id: str, props: dict) -> None:
-        engine("DeleteModelPackageGroup", {"ModelPackageGroupName": physical_id})
+        def delete(physical_id: str, props: dict) -> None:
+            engine(f"Delete{kind}", {f"{kind}Name": physical_id})
 
-    handlers = {"create": create, "delete": delete}
-    provisioners._RESOURCE_HANDLERS["AWS::SageMaker::ModelPackageGroup"] = handlers
+        return {"create": create, "delete": delete}
+
+    for kind, known_by in (("ModelPackageGroup", "arn"), ("FeatureGroup", "name")):
+        provisioners._RESOURCE_HANDLERS[f"AWS::SageMaker::{kind}"] = handlers(kind, known_by)

@@ -27,8 +27,8 @@ def main() -> int:
     make: Any = boto3.client
     events = make("events", region_name=region) if told else None
     try:
-        sns, cloudwatch = boto3.client("sns", region), boto3.client("cloudwatch", region)
-        server = serve(port, s3, region, events, sns, cloudwatch)
+        sns, cloudwatch, glue = (make(name, region) for name in ("sns", "cloudwatch", "glue"))
+        server = serve(port, s3, region, events, sns, cloudwatch, glue)
     except OSError as error:
         print(f"Cannot listen on 127.0.0.1:{port}: {error.strerror}. Is another engine running?", file=sys.stderr)
         return 1

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from email.message import Message
 from typing import TYPE_CHECKING, Any
 
-from local.sagemaker import asynchronous, deployments, scaling, shapes
+from local.sagemaker import asynchronous, deployments, feature_store, scaling, shapes
 from local.sagemaker.bus import Bus, Events
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import ApiError
 from local.sagemaker.faults import Faults
+from local.sagemaker.feature_groups import FeatureGroups
 from local.sagemaker.models import EndpointConfigs, Models
 from local.sagemaker.pipelines import Pipelines
 from local.sagemaker.processing import ProcessingJobs
@@ -30,10 +31,17 @@ Operation = Callable[[dict[str, Any]], dict[str, Any]]
 
 class Engine:
     """SageMaker's state in memory, artifacts in the S3 that `s3` reaches. `events`: where what happens is told; `sns`:
-    asked for asynchronous endpoints only; `cloudwatch`: for these, and for alarms that roll an update back."""
+    asked for asynchronous endpoints only; `cloudwatch`: for these, and for alarms that roll an update back; `glue`: for
+    feature groups only."""
 
     def __init__(
-        self, s3: "S3Client", region: str, events: Events | None = None, sns: Any = None, cloudwatch: Any = None
+        self,
+        s3: "S3Client",
+        region: str,
+        events: Events | None = None,
+        sns: Any = None,
+        cloudwatch: Any = None,
+        glue: Any = None,
     ) -> None:
         self._faults = Faults()
         self._store = Store(s3)
@@ -46,6 +54,8 @@ class Engine:
         transform = TransformJobs(models, self._store, self._faults, region, ACCOUNT)
         processing = ProcessingJobs(self._store, self._faults, region, ACCOUNT)
         registry = ModelRegistry(Bus(events), region, ACCOUNT)
+        groups = FeatureGroups(glue, region, ACCOUNT)
+        self._features = feature_store.FeatureStore(groups, self._store, self._faults)
         pipelines = Pipelines(self.call, self._store, region, ACCOUNT)
         self._runtime = Runtime(endpoints, self._store, region, ACCOUNT)
         self._asynchronous = asynchronous.AsyncInference(
@@ -89,6 +99,10 @@ class Engine:
             "UpdateModelPackage": registry.update,
             "DeleteModelPackage": registry.delete,
             "ListModelPackages": registry.list_page,
+            "CreateFeatureGroup": groups.create,
+            "DescribeFeatureGroup": groups.describe,
+            "DeleteFeatureGroup": groups.delete,
+            "ListFeatureGroups": groups.list_page,
             "CreatePipeline": pipelines.create,
             "DescribePipeline": pipelines.describe,
             "UpdatePipeline": pipelines.update,
@@ -129,9 +143,19 @@ class Engine:
         self._meet_fault(operation)
         return self._scaling.call(operation, request)
 
+    def write_features(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """An operation of the feature store's runtime. Raises ApiError."""
+        self._meet_fault(operation)
+        try:
+            shapes.check(operation, request, feature_store.SERVICE)
+        except ApiError as error:
+            raise ApiError("ValidationError", error.message) from None
+        return self._features.operations[operation](request)
+
     def order_fault(self, body: dict[str, Any]) -> dict[str, Any]:
         """Let a test make the next calls, jobs or endpoints fail. ApiError when `body` is not a fault."""
-        targets = {*self._operations, *self._scaling.operations, INVOKE, asynchronous.INVOKE_ASYNC}
+        targets = {*self._operations, *self._scaling.operations, *self._features.operations}
+        targets |= {INVOKE, asynchronous.INVOKE_ASYNC}
         self._faults.order(body, targets)
         return {}
 

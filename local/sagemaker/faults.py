@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 
 from local.sagemaker.errors import ApiError, invalid
 
-RESOURCES = ("TrainingJob", "TransformJob", "ProcessingJob", "Endpoint", "AsyncInvocation")
+RESOURCES = ("TrainingJob", "TransformJob", "ProcessingJob", "Endpoint", "AsyncInvocation", "Record")
 
 
 @dataclass(frozen=True)

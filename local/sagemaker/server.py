@@ -1,5 +1,5 @@
-"""The engine's one HTTP port: SageMaker's control plane and Application Auto Scaling (JSON 1.1), SageMaker's runtime
-(REST) and two paths for tests.
+"""The engine's one HTTP port: SageMaker's control plane and Application Auto Scaling (JSON 1.1), the runtimes of its
+endpoints and of its feature store (REST) and two paths for tests.
 
 POST /_faults orders a fault, DELETE /_faults clears them all, DELETE /_forests empties the memory of loaded forests.
 """
@@ -13,9 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from local.sagemaker import authority, scaling
+from local.sagemaker import authority, feature_store, scaling
 from local.sagemaker.asynchronous import INVOKE_ASYNC
 from local.sagemaker.bus import Events
 from local.sagemaker.engine import INVOKE, Engine, Operation
@@ -29,6 +29,7 @@ HOST = "127.0.0.1"
 LARGEST_BODY = 64 * 1024 * 1024
 STOP_POLL_SECONDS = 0.05
 INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations")
+FEATURE_GROUP = re.compile(r"/FeatureGroup/([^/?]+)(\?.*)?")
 ASYNC_INVOCATION = re.compile(r"/endpoints/([^/]+)/async-invocations")
 
 
@@ -50,12 +51,18 @@ class EngineServer:
 
 
 def serve(
-    port: int, s3: "S3Client", region: str, events: Events | None = None, sns: Any = None, cloudwatch: Any = None
+    port: int,
+    s3: "S3Client",
+    region: str,
+    events: Events | None = None,
+    sns: Any = None,
+    cloudwatch: Any = None,
+    glue: Any = None,
 ) -> EngineServer:
     """Start an engine on 127.0.0.1; port 0 takes any free one. OSError when the port is in use."""
 
     class Handler(_Handler):
-        engine = Engine(s3, region, events, sns, cloudwatch)
+        engine = Engine(s3, region, events, sns, cloudwatch, glue)
 
     return EngineServer(_Server((HOST, port), Handler))
 
@@ -79,6 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._runtime(unquote(match[1]), body)
         elif match := ASYNC_INVOCATION.fullmatch(self.path):
             self._runtime_async(unquote(match[1]))
+        elif self.path == "/BatchWriteRecord":
+            self._write_features("BatchWriteRecord", body, {})
         elif self.path == "/_faults":
             self._control(self.engine.order_fault, body)
         elif self.path == "/" and self.headers.get("X-Amz-Target", "").startswith("SageMaker."):
@@ -90,10 +99,23 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._unknown()
 
+    def do_PUT(self) -> None:
+        body = self._body()
+        if body is None:
+            return
+        if match := FEATURE_GROUP.fullmatch(self.path):
+            self._write_features("PutRecord", body, {"FeatureGroupName": unquote(match[1])})
+        else:
+            self._unknown()
+
     def do_DELETE(self) -> None:
         if self._body() is None:
             return
-        if self.path == "/_faults":
+        if match := FEATURE_GROUP.fullmatch(self.path):
+            asked = parse_qs(urlsplit(self.path).query)
+            named = {name: values if name == "TargetStores" else values[0] for name, values in asked.items()}
+            self._write_features("DeleteRecord", b"", named | {"FeatureGroupName": unquote(match[1])})
+        elif self.path == "/_faults":
             self.engine.clear_faults()
             self._send_json(200, {})
         elif self.path == "/_forests":
@@ -133,9 +155,24 @@ class _Handler(BaseHTTPRequestHandler):
     def _runtime_async(self, endpoint: str) -> None:
         self._invoke(endpoint, INVOKE_ASYNC, lambda: self._accept(self.engine.invoke_async(endpoint, self.headers)))
 
-    def _invoke(self, endpoint: str, operation: str, answer: Callable[[], None]) -> None:
+    def _write_features(self, operation: str, body: bytes, named: dict[str, Any]) -> None:
+        """`named`: the members of the request that its path has."""
         try:
-            authority.require(self.headers, "sagemaker-runtime", operation, {"EndpointName": endpoint})
+            request = json.loads(body or b"{}") | named
+        except (ValueError, TypeError):
+            self._send_json(400, {"Message": "The request body is not a JSON object."}, "ValidationError")
+            return
+        self._rest(
+            feature_store.SERVICE, operation, request,
+            lambda: self._send_json(200, self.engine.write_features(operation, request)),
+        )  # fmt: skip
+
+    def _invoke(self, endpoint: str, operation: str, answer: Callable[[], None]) -> None:
+        self._rest("sagemaker-runtime", operation, {"EndpointName": endpoint}, answer)
+
+    def _rest(self, service: str, operation: str, request: dict[str, Any], answer: Callable[[], None]) -> None:
+        try:
+            authority.require(self.headers, service, operation, request)
             answer()
         except ApiError as error:
             self._send_json(error.status, {"Message": error.message} | error.members, error.code)

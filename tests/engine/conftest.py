@@ -23,7 +23,7 @@ def s3_url() -> Iterator[str]:
     environment = os.environ | {
         "BIND_HOST": "127.0.0.1",
         "IOT_MTLS_ENABLED": "0",
-        "SERVICES": "s3,sns,sqs,logs,monitoring",
+        "SERVICES": "s3,sns,sqs,logs,monitoring,glue",
         "GATEWAY_PORT": str(port),
         "LOG_LEVEL": "ERROR",
     }
@@ -47,7 +47,8 @@ def _listens(port: int) -> bool:
 
 @pytest.fixture(scope="session")
 def engine(s3_url: str) -> Iterator[EngineServer]:
-    server = serve(0, client("s3", s3_url), REGION, sns=client("sns", s3_url), cloudwatch=client("cloudwatch", s3_url))
+    others = {name: client(name, s3_url) for name in ("sns", "cloudwatch", "glue")}
+    server = serve(0, client("s3", s3_url), REGION, **others)
     yield server
     server.stop()
 
