@@ -62,7 +62,9 @@ def ours(folder: Path) -> Callable[[], None]:
 
     store.client = lambda service: Folder(folder)  # type: ignore[assignment]
     upload = Upload(bucket="bucket", key="lines.csv", etag="", size=0, version_id=None)
-    settings = PreprocessSettings(data_bucket="bucket", split_seed=1, lines_per_part=5_000)
+    settings = PreprocessSettings(
+        data_bucket="bucket", split_seed=1, lines_per_part=5_000, feature_group="", train_on_stored_days=0
+    )
     return lambda: preprocessing.preprocess(PreprocessRequest(run="run", upload=upload), settings) and None
 
 

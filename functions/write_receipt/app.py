@@ -3,9 +3,9 @@
 from suspicious_lines.messages import ReceiptRequest
 from suspicious_lines.observability import entry_point, gauge
 from suspicious_lines.receipts import Receipt, write_receipt
-from suspicious_lines.settings import ReceiptSettings
+from suspicious_lines.settings import WriteReceiptSettings
 
-settings = ReceiptSettings.from_environment()
+settings = WriteReceiptSettings.from_environment()
 
 
 @entry_point(ReceiptRequest)

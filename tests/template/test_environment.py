@@ -66,6 +66,7 @@ def test_functions_start_with_the_environment_of_the_template(
             for variable, value in environment_of(properties, template).items():
                 patch.setenv(variable, value)
             patch.setenv("AWS_REGION", "us-east-1")
+            patch.setenv("AWS_LAMBDA_FUNCTION_NAME", "suspicious-lines-function")
             try:
                 start(root / properties["CodeUri"])
             except SettingsError as error:

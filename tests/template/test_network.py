@@ -22,6 +22,8 @@ ENDPOINTS = {
     "stepfunctions": "states",
     "application-autoscaling": "application-autoscaling",
     "cloudwatch": "monitoring",
+    "sagemaker-featurestore-runtime": "sagemaker.featurestore-runtime",
+    "lambda": "lambda",
 }
 
 

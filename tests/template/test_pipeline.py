@@ -52,6 +52,7 @@ MADE_BY = {
     "AWS::SQS::Queue": "sqs:CreateQueue",
     "AWS::SQS::QueuePolicy": "sqs:SetQueueAttributes",
     "AWS::Scheduler::Schedule": "scheduler:CreateSchedule",
+    "AWS::SageMaker::FeatureGroup": "sagemaker:CreateFeatureGroup",
     "AWS::SageMaker::ModelPackageGroup": "sagemaker:CreateModelPackageGroup",
     "AWS::StepFunctions::StateMachine": "states:CreateStateMachine",
     "AWS::StepFunctions::StateMachineAlias": "states:CreateStateMachineAlias",
@@ -302,8 +303,7 @@ def test_roles_are_passed_to_all_services_that_take_one(translated: dict[str, An
         if resource["Type"] == "AWS::IAM::Role":
             for trust in resource["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
                 services |= set(as_list(trust["Principal"]["Service"]))
-    # The functions give SageMaker its role, when they start a job: CloudFormation does not.
-    assert services - {"sagemaker.amazonaws.com"} == set(passed["Condition"]["StringEquals"]["iam:PassedToService"])
+    assert services == set(passed["Condition"]["StringEquals"]["iam:PassedToService"])
 
 
 @pytest.mark.parametrize("stack", ["pipeline", "github"])

@@ -12,7 +12,8 @@ DAY, AT = date(2026, 11, 23), datetime(2026, 11, 23, tzinfo=UTC)
 UPLOADS = {"incoming/", "invoices/", "verdicts/", "rewritten/"}
 EXPIRING = {
     "UploadRetentionDays": UPLOADS,
-    "ScoredRetentionDays": {f"{key.split('/')[0]}/" for key in (captured_key(DAY, "run"), monitoring_key(DAY, "x"))},
+    "ScoredRetentionDays": {f"{key.split('/')[0]}/" for key in (captured_key(DAY, "run"), monitoring_key(DAY, "x"))}
+    | {"features/"},
     "JudgedRetentionDays": {f"{key.split('/')[0]}/" for key in (judged_key(DAY, "run"), ground_truth_key(AT, "run"))},
 }
 

@@ -255,9 +255,33 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         ],
         "the mode batch after verdicts, and a first job of a run: tests/unit/test_start_transform.py",
     ),
+    (
+        "IngestFeaturesFunction",
+        [
+            f"s3:GetObject {_BUCKET}/challenger.json",
+            f"s3:GetObject {_BUCKET}/features/challenger/{{model}}/part-{{n}}.csv",
+            f"s3:GetObject {_BUCKET}/lines/challenger/{{model}}/part-{{n}}.parquet",
+        ],
+        "a feature store while a model is on trial: tests/unit/test_ingest_features.py",
+    ),
+    (
+        "OfflineStoreRole",
+        [
+            "s3:PutObject arn:aws:s3:::DataBucket/features/{store}",
+            "s3:PutObjectAcl arn:aws:s3:::DataBucket/features/{store}",
+            "s3:GetBucketAcl arn:aws:s3:::DataBucket",
+            *(
+                f"glue:{action} arn:aws:glue:us-east-1:000000000000:{where}"
+                for action in ("GetTable", "UpdateTable")
+                for where in ("catalog", "database/FeatureDatabase", "table/FeatureDatabase/lines")
+            ),
+        ],
+        "the offline store: "
+        "https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonSageMakerFeatureStoreAccess.html",
+    ),
     *(
         (name, [_PARK], "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html")
-        for name in ("ReportFailureFunction", *_SCHEDULED, "DeleteHostedFunction")
+        for name in ("ReportFailureFunction", *_SCHEDULED, "DeleteHostedFunction", "IngestFeaturesFunction")
     ),
 ]
 # A processing job runs the library code of these functions in the name of its role, not all of it in the tests.

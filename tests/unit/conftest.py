@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "LAYERS": "arn:aws:lambda:us-east-1:000000000000:layer:core:1,arn:aws:lambda:us-east-1:000000000000:layer:data:2",
     "SPLIT_SEED": "1",
     "LINES_PER_PART": "5000",
+    "FEATURE_GROUP": "",
+    "TRAIN_ON_STORED_DAYS": "0",
     "TRAINING_ROLE_ARN": "arn:aws:iam::000000000000:role/suspicious-lines-sagemaker",
     "TRAINING_INSTANCE_TYPE": "ml.m5.large",
     "TRAINING_MAX_RUNTIME_SECONDS": "3600",

@@ -335,6 +335,13 @@ def registry_workflow(tmp_path_factory, record):
 
 
 @pytest.fixture(scope="module")
+def features_workflow(tmp_path_factory, record):
+    """A cloud of the module's own with a feature store, which trainings read."""
+    with _recording(tmp_path_factory, record, FeatureStore="true", TrainOnStoredDays="30") as workflow:
+        yield workflow
+
+
+@pytest.fixture(scope="module")
 def registry_mode_workflow(tmp_path_factory, record, mode):
     """The same, whose models are hosted in the module's `mode`."""
     hosting = {"HostingMode": mode, "FormerHostingMode": mode}

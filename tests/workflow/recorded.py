@@ -16,6 +16,7 @@ _VARIABLE = (
     (rf"(:(?:training-job|processing-job|transform-job|model|endpoint-config|endpoint)/{STACK}-).+", r"\1{run}"),
     (rf"(/model/{STACK}-)[^/]+", r"\1{run}"),
     (rf"(:model-package/{STACK}-models/).+", r"\1*"),  # a version may also be what some layer is called
+    (r"(:::\w+/features/).+", r"\1{store}"),
     (r"(:execution:[^:]+:).+", r"\1{run}"),
     (r"\d{4}-\d{2}-\d{2}", "{day}"),
     (r"(?:(?:planted|judged)-)?part-\d+", "part-{n}"),  # some are put beside others for one job
@@ -33,7 +34,7 @@ _VARIABLE = (
 )
 
 # Kinds of which policies write out the name, or which no policy names.
-_NAMED_BY_THE_STACK = {"AWS::IAM::Policy", "AWS::SageMaker::ModelPackageGroup"}
+_NAMED_BY_THE_STACK = {"AWS::IAM::Policy", "AWS::SageMaker::ModelPackageGroup", "AWS::SageMaker::FeatureGroup"}
 
 Record = dict[str, list[str]]
 

@@ -44,11 +44,11 @@ IN_ORDER = [
     "delete_orphans",
     "delete_hosted",
 ]
-# Of options, which are not switched on here: test_registry.py and test_trials.py run these.
+# Of options, which are not switched on here: test_registry.py, test_trials.py and test_features.py run these.
 OF_OPTIONS = {
     *("approve_model", "read_approval", "register_model", "reject_model"),
     *("abandon_trial", "begin_trial", "compare_shadow", "conclude_trial", "encode_for_challenger", "prepare_trial"),
-    "report_trial",
+    *("report_trial", "ingest_features"),
 }
 
 

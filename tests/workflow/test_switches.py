@@ -17,6 +17,8 @@ PARAMETERS = {
     "Monitoring": "true",
     "Dashboard": "true",
     "ModelRegistry": "true",
+    "FeatureStore": "true",
+    "TrainOnStoredDays": "30",
 }
 SECONDS = 120
 

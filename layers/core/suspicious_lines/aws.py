@@ -21,7 +21,7 @@ from botocore.parsers import ResponseParserError
 
 from suspicious_lines.errors import AwsRefusedError, AwsUnavailableError, QuotaExceededError
 
-_BUSY_CODES = {
+BUSY_CODES = {
     "ConditionalRequestConflict",
     "InternalError",
     "InternalFailure",
@@ -98,7 +98,7 @@ def translate(error: ClientError | BotoCoreError | ResponseParserError) -> Excep
         text = f"{error.operation_name}: {code}: {error_message(error)}"
         if code in _QUOTA_CODES:
             return QuotaExceededError(text)
-        if code in _BUSY_CODES or status >= 500 or status == 429:
+        if code in BUSY_CODES or status >= 500 or status == 429:
             return AwsUnavailableError(text)
         return AwsRefusedError(text)
     if isinstance(error, _BROKEN_OFF):

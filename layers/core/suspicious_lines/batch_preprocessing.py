@@ -116,6 +116,8 @@ def processing_job(
             "DATA_BUCKET": settings.data_bucket,
             "SPLIT_SEED": str(settings.split_seed),
             "LINES_PER_PART": str(settings.lines_per_part),
+            "FEATURE_GROUP": settings.feature_group,
+            "TRAIN_ON_STORED_DAYS": str(settings.train_on_stored_days),
         },
         "RoleArn": settings.batch_role_arn,
         "Tags": run_tags(request.run),

@@ -140,12 +140,26 @@ class Encoder:
 
     def slots(self, keys: list[Key]) -> np.ndarray:
         """The one-hot features of combinations of CATEGORIES: float32, shape [len(keys), features of categories]."""
-        blocks = []
+        places = []
         for position, column in enumerate(CATEGORIES):
             codes = {name: code for code, name in enumerate(self.categories[column])}
-            taken = [codes.get(str(key[position]), len(codes)) for key in keys]
-            blocks.append(np.eye(len(codes) + 1, dtype=np.float32)[taken] * np.float32(_ONE_HOT))
+            places.append([codes.get(str(key[position]), len(codes)) for key in keys])
+        return self.one_hot(np.array(places, dtype=np.int64).T)
+
+    def one_hot(self, places: np.ndarray) -> np.ndarray:
+        """The features of categories by the places of their names in `categories`, which the other one follows.
+
+        `places`: integers, shape [n, 3]; the answer: float32, shape [n, features of categories].
+        """
+        blocks = []
+        for column, taken in zip(CATEGORIES, places.T, strict=True):
+            blocks.append(np.eye(len(self.categories[column]) + 1, dtype=np.float32)[taken] * np.float32(_ONE_HOT))
         return np.hstack(blocks)
+
+    def places(self, slots: np.ndarray) -> np.ndarray:
+        """What `one_hot` takes, from what it gives: int64, shape [n, 3]."""
+        ends = np.cumsum([len(self.categories[column]) + 1 for column in CATEGORIES])[:-1]
+        return np.stack([block.argmax(axis=1) for block in np.split(slots, ends, axis=1)], axis=1)
 
     def rarity(self, lines: Lines) -> np.ndarray:
         """max(0, ln((expected + 1) / (seen + 1))) of each line's combination; ln(1 + lines) for an unseen category."""

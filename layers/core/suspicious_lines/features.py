@@ -42,13 +42,27 @@ def feature_rows(encoder: Encoder, lines: Lines) -> pa.StringArray:
     numbers = np.round(numbers, 4) + np.float32(0)
     kinds = place.astype(np.float32)[:, None]  # exact: there are less than 2**24
     written, of_read = arrow.distinct(np.hstack([numbers, kinds]))
-    slots = encoder.slots(keys)
+    ends = _ends(encoder.slots(keys)).take(arrow.array(written[:, -1].astype(np.int32)))
+    return _rows(written[:, :-1], ends).take(arrow.array(of_read[of_line]))
+
+
+def stored_rows(encoder: Encoder, numbers: np.ndarray, places: np.ndarray) -> pa.StringArray:
+    """The records of lines whose features were kept: NUMERIC_FEATURES, shape [n, 5], and what `Encoder.one_hot` takes,
+    shape [n, 3]."""
+    kinds, of_line = arrow.distinct(places)
+    ends = _ends(encoder.one_hot(kinds)).take(arrow.array(of_line))
+    return _rows(numbers.astype(np.float32), ends)
+
+
+def _ends(slots: np.ndarray) -> pa.StringArray:
+    """Where each record ends: its features of categories."""
     cells = np.array(_texts(slots.ravel()).to_pylist(), dtype=object).reshape(slots.shape)
-    ends = arrow.texts(",".join(row) + "\n" for row in cells.tolist())
-    columns = [_texts(column) for column in written.T[:-1]]
-    ends = ends.take(arrow.array(written[:, -1].astype(np.int32)))
-    rows = pc.binary_join_element_wise(*columns, ends, arrow.texts([","])[0])
-    return rows.take(arrow.array(of_read[of_line]))
+    return arrow.texts(",".join(row) + "\n" for row in cells.tolist())
+
+
+def _rows(numbers: np.ndarray, ends: pa.StringArray) -> pa.StringArray:
+    columns = [_texts(column) for column in numbers.T]
+    return pc.binary_join_element_wise(*columns, ends, arrow.texts([","])[0])
 
 
 def _texts(numbers: np.ndarray) -> pa.Array:

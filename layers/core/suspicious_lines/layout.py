@@ -16,6 +16,7 @@ PARKED_PREFIX = "parked/"
 RUNS_PREFIX = "runs/"
 CAPTURED_PREFIX = "scored/"
 JUDGED_PREFIX = "judged/"
+FEATURES_PREFIX = "features/"  # the feature store's, where there is one
 TRIALS_PREFIX = "trials/"
 RUN_TAG = "suspicious-lines:run"
 VARIANT = "forest"  # of every endpoint, as it is deployed its only one
@@ -91,6 +92,11 @@ class RunFiles:
         return f"{self.prefix}/parts.json"
 
     @property
+    def stored(self) -> str:
+        """What the feature store gave to the run's training, where it is read."""
+        return f"{self.prefix}/stored.json"
+
+    @property
     def champion_parts(self) -> str:
         return f"{self.prefix}/champion-parts.json"
 
@@ -108,6 +114,10 @@ class RunFiles:
     def lines(self, part: str) -> str:
         """The lines of a part; those that another model scores as well are the run's own."""
         return f"{self.prefix}/lines/{_OTHER_MODEL.sub('', part)}.parquet"
+
+    def trained(self, part: str) -> str:
+        """Which lines are in a part of the train features: kept where there is a feature store."""
+        return f"{self.prefix}/trained/{part}.parquet"
 
     def scores(self, part: str) -> str:
         return f"{self.prefix}/scores/{part}.parquet"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,9 @@ from suspicious_lines.settings import EncodeSettings, PreprocessSettings
 from suspicious_lines.spilling import Spill, cut
 from suspicious_lines.spreadsheet import write_rows
 from suspicious_lines.train_messages import PreprocessRequest
+
+if TYPE_CHECKING:
+    from suspicious_lines.stored import StoredLines
 
 TRAIN_SHARE = 0.8
 LINES_PER_DRAW = 1 << 17
@@ -67,16 +71,12 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
         kept = _read(request.upload, files, bucket, Path(folder), MOST_UPLOAD_MB)
         require_enough(kept.counts, key)
         in_train = split(kept.counts.accepted, settings.split_seed)
-        try:
-            encoder = Encoder.fit_parts(kept.spill.lines(in_train, ENCODED))
-        except TooManyCombinationsError as error:
-            names = ", ".join(column for column, field in FIELDS.items() if field in CATEGORIES)
-            reason = f"the lines have more than {MOST_COMBINATIONS:,} combinations of {names}"
-            raise InvalidUploadError(
-                key, reason, "These columns should name kinds of work, not single lines."
-            ) from error
-        store.put(bucket, files.encoder, encoder.to_json(), "application/json")
-        _write_train(kept.spill.lines(in_train, ENCODED), encoder, files, bucket)
+        stored = _stored(files, settings, kept.sha256)
+        encoder = stored.encoder if stored else _fitted(kept.spill.lines(in_train, ENCODED), key)
+        store.put(bucket, files.encoder, stored.text if stored else encoder.to_json(), "application/json")
+        parts_written = _write_train(kept.spill, in_train, encoder, files, settings)
+        if stored:
+            store.put(bucket, files.features(part_name("train", parts_written)), joined(stored.rows()), "text/csv")
         planted = _plant(kept.spill, in_train, settings.split_seed)
         size = part_size(int((~in_train).sum()), MOST_PARTS // 2, settings)
         parts = _write_parts("validation", kept.spill.lines(~in_train), encoder, files, bucket, size)
@@ -97,6 +97,27 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
         parts=parts,
         sha256=kept.sha256,
     )
+
+
+def _fitted(lines: Iterable[pa.Table], key: str) -> Encoder:
+    try:
+        return Encoder.fit_parts(lines)
+    except TooManyCombinationsError as error:
+        names = ", ".join(column for column, field in FIELDS.items() if field in CATEGORIES)
+        reason = f"the lines have more than {MOST_COMBINATIONS:,} combinations of {names}"
+        raise InvalidUploadError(key, reason, "These columns should name kinds of work, not single lines.") from error
+
+
+def _stored(files: RunFiles, settings: PreprocessSettings, sha256: str) -> "StoredLines | None":
+    """What the feature store has for the training, which is noted for the receipt; None where it is not to be read, or
+    has nothing."""
+    if not (settings.feature_group and settings.train_on_stored_days):
+        return None
+    from suspicious_lines.stored import find_stored  # which nothing else here needs
+
+    found, said = find_stored(files, settings, sha256, datetime.now(UTC))
+    store.put_json(settings.data_bucket, files.stored, said.model_dump(mode="json"))
+    return found
 
 
 def _judged(bucket: str) -> pa.Table | None:
@@ -203,9 +224,19 @@ def _plant(spill: Spill, in_train: np.ndarray, seed: int) -> pa.Table:
     return copies
 
 
-def _write_train(lines: Iterable[pa.Table], encoder: Encoder, files: RunFiles, bucket: str) -> None:
-    for number, (_, features) in enumerate(_encoded(lines, encoder, LINES_PER_TRAIN_PART)):
-        store.put(bucket, files.features(part_name("train", number)), features, "text/csv")
+def _write_train(
+    spill: Spill, in_train: np.ndarray, encoder: Encoder, files: RunFiles, settings: PreprocessSettings
+) -> int:
+    """Writes the features of the train lines and, for the feature store, which lines they are; returns how many parts
+    there are."""
+    bucket, number = settings.data_bucket, -1
+    lines = spill.lines(in_train, [*ENCODED, "line", "error"] if settings.feature_group else ENCODED)
+    for number, (part, features) in enumerate(_encoded(lines, encoder, LINES_PER_TRAIN_PART)):
+        name = part_name("train", number)
+        store.put(bucket, files.features(name), features, "text/csv")
+        if settings.feature_group:
+            datasets.write_part(part.select(["line", "total", "error"]), bucket, files.trained(name))
+    return number + 1
 
 
 def _write_parts(

@@ -9,11 +9,12 @@ from suspicious_lines import store
 from suspicious_lines.aws import client, found
 from suspicious_lines.costs import Cost, estimate, inference_second
 from suspicious_lines.errors import AwsUnavailableError, RunEndedError
+from suspicious_lines.feature_messages import Stored
 from suspicious_lines.hosting_modes import mode_of
 from suspicious_lines.jobs import batch_seconds
 from suspicious_lines.layout import RunFiles, resource_name
 from suspicious_lines.messages import ChosenThreshold, Decision, ReceiptRequest, Upload
-from suspicious_lines.settings import ReceiptSettings
+from suspicious_lines.settings import ReceiptSettings, WriteReceiptSettings
 
 
 class Timings(BaseModel):
@@ -41,6 +42,9 @@ class Receipt(BaseModel):
     model: dict[str, str] | None = None
     threshold: ChosenThreshold | None = None
     promotion: Decision | None = Field(default=None, description="what became of the model that the run trained")
+    stored: Stored | None = Field(
+        default=None, description="what the feature store gave to the training, where it is read"
+    )
     timings: Timings
     estimated_cost: Cost
     error: str | None = None
@@ -48,7 +52,7 @@ class Receipt(BaseModel):
     deleted: list[str] | None = Field(default=None, description="what the clean-up of a failed run deleted")
 
 
-def write_receipt(request: ReceiptRequest, settings: ReceiptSettings) -> Receipt:
+def write_receipt(request: ReceiptRequest, settings: WriteReceiptSettings) -> Receipt:
     """Writes the receipt of a run that succeeded, the last object of the run, or finds it written by an earlier try.
 
     Raises:
@@ -65,6 +69,7 @@ def write_receipt(request: ReceiptRequest, settings: ReceiptSettings) -> Receipt
         model=_model(request),
         threshold=request.threshold,
         promotion=request.promotion,
+        stored=_stored(request, settings),
         timings=timings,
         estimated_cost=estimate(
             timings.states, timings.transitions, training_seconds(resource_name(settings.resource_prefix, request.run)),
@@ -98,6 +103,13 @@ def _model(request: ReceiptRequest) -> dict[str, str] | None:
         return None
     encoder = RunFiles(request.model_run).encoder
     return {"run": request.model_run, "endpoint": request.endpoint_name, "encoder": encoder}
+
+
+def _stored(request: ReceiptRequest, settings: WriteReceiptSettings) -> Stored | None:
+    if not settings.train_on_stored_days or request.promotion is None:  # a run that trains nothing
+        return None
+    noted = store.get_with_etag(settings.data_bucket, RunFiles(request.run).stored)
+    return Stored.model_validate_json(noted[0]) if noted else None
 
 
 def _inference_second(request: ReceiptRequest, settings: ReceiptSettings) -> float | None:

@@ -21,6 +21,10 @@ GROUP_ID = Field(pattern=r"^$|^sg-[0-9a-f]+$")
 LOCAL_DISK = re.compile(r"ml\.[a-z]+\d[a-z]*d[a-z]*\.")
 
 
+# The name of the feature group, a name as SageMaker takes it; empty, there is none.
+FEATURE_GROUP = r"^$|^[a-zA-Z0-9]([_-]*[a-zA-Z0-9]){0,63}$"
+
+
 class Settings(BaseModel):
     """Base of all the settings: a field `data_bucket` is the environment variable `DATA_BUCKET`."""
 
@@ -65,7 +69,12 @@ class EncodeSettings(BucketSettings):
 
 
 class PreprocessSettings(EncodeSettings):
+    """`feature_group`: where the run's lines are stored; empty, nowhere. `train_on_stored_days`: how old those are at
+    most, of that store, that a model is trained on as well; 0, on none."""
+
     split_seed: int = Field(ge=0, le=2**32 - 1)
+    feature_group: str = Field(pattern=FEATURE_GROUP)
+    train_on_stored_days: int = Field(ge=0, le=3650)
 
 
 class SageMakerSettings(Settings):
@@ -138,6 +147,12 @@ class ReceiptSettings(BucketSettings):
     training_instance_type: str
     endpoint_memory_mb: int = Field(ge=1024, le=6144)
     endpoint_instance_type: str
+
+
+class WriteReceiptSettings(ReceiptSettings):
+    """`train_on_stored_days`: above 0, trainings note what the feature store gave to them."""
+
+    train_on_stored_days: int = Field(ge=0, le=3650)
 
 
 class FailureSettings(ReceiptSettings, ClaimTableSettings):
