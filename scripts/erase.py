@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from botocore.exceptions import BotoCoreError, ClientError
 from deployed import Stack, add_stack_options, find_stack
+from erase_features import Records
 from erase_packages import Change, package_changes
 from erasing import (
     Cut,
@@ -38,7 +39,7 @@ from erasing import (
 )
 
 from suspicious_lines.errors import InvalidUploadError, SettingsError
-from suspicious_lines.layout import CAPTURED_PREFIX, JUDGED_PREFIX, LIVE_MODEL_KEY, TRIALS_PREFIX
+from suspicious_lines.layout import CAPTURED_PREFIX, FEATURES_PREFIX, JUDGED_PREFIX, LIVE_MODEL_KEY, TRIALS_PREFIX
 from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import refuse_other_formats
 
@@ -129,14 +130,15 @@ class Planner:
         self.bucket, self.target, self.plan = bucket, target, Plan()
         self.versions = bucket.versions()
         self.by_key = {version.key: version for version in self.versions if version.latest}
-        self.inputs = self._inputs()
+        self.inputs, self.digests = self._inputs()
+        self.records = Records()
         codes = self.by_key.get("config/ledes.json")
         self.codes = Mapping.from_json(bucket.read(codes)) if codes else Mapping.default()
 
     def run(self) -> Plan:
         """Raises RuntimeError where a model would be left without the lines that it is measured by."""
         for version in self.versions:
-            beside = version.parts[0] == "runs" and version.parts[2] == "scores"
+            beside = version.parts[0] == "runs" and version.parts[2] in {"scores", "trained"}
             if version.key.startswith(DATASETS) and version.key.endswith(".parquet") and not beside:
                 self._dataset(version)
         for version in self._under(TRIALS_PREFIX):
@@ -151,8 +153,8 @@ class Planner:
         runs |= {run for run, upload in self.inputs.items() if upload in self.plan.cuts}
         for run in sorted(runs):
             # Rows without a name or a number: nobody can tell whose they are, and only the training job read them.
-            for kind in ("train", "test"):
-                for version in self._under(f"runs/{run}/features/{kind}/"):
+            for kind in ("features/train", "features/test", "trained"):
+                for version in self._under(f"runs/{run}/{kind}/"):
                     self._add(FIRST, version, "features of training")
             for version in self._under(f"runs/{run}/transformed/"):  # they have become scores
                 self._add(FIRST, version, "answers of a transform job")
@@ -162,14 +164,21 @@ class Planner:
         for version in self.versions if runs else []:
             if OF_REQUESTS.match(version.key):  # of any run's lines, with nothing that tells whose
                 self._add(FIRST, version, "what an endpoint was asked and answered")
+        for run in runs:
+            lines = {line for of, line in self.plan.lines if of == run}
+            self.records.of_run(self.digests.get(run), lines, whole=self.inputs.get(run) in self.plan.cuts)
+        for version in self._under(FEATURES_PREFIX) if runs or self.plan.cuts else []:
+            self._stored(version)
         self.plan.steps.sort(key=lambda step: step.order)
         return self.plan
 
-    def _inputs(self) -> dict[str, tuple[str, str]]:
-        """The upload that each run read, by key and version."""
+    def _inputs(self) -> tuple[dict[str, tuple[str, str]], dict[str, str | None]]:
+        """The upload that each run read, by key and version; and its digest."""
         receipts = [version for version in self.by_key.values() if RECEIPT.fullmatch(version.key)]
-        read = {version.parts[1]: json.loads(self.bucket.read(version))["input"] for version in receipts}
-        return {run: (upload["key"], upload["version_id"]) for run, upload in read.items() if upload}
+        read = {version.parts[1]: json.loads(self.bucket.read(version)) for version in receipts}
+        uploads = {run: receipt["input"] for run, receipt in read.items() if receipt["input"]}
+        inputs = {run: (upload["key"], upload["version_id"]) for run, upload in uploads.items()}
+        return inputs, {run: receipt.get("sha256") for run, receipt in read.items()}
 
     def _under(self, prefix: str) -> list[Version]:
         return [version for version in self.versions if version.key.startswith(prefix)]
@@ -238,6 +247,7 @@ class Planner:
         if not found.erased:
             return
         self.plan.cuts[version.key, version.version] = found.erased
+        self.records.of_upload(body, found.erased)
         what = f"{len(found.erased):,} of {len(found.erased) + found.left:,} lines"
         to = "" if version.key.startswith(REWRITTEN) else f"{REWRITTEN}{version.parts[0]}/{version.version}.csv"
         cut = (lambda body: self._cut(version, body).body) if found.left else None
@@ -258,6 +268,14 @@ class Planner:
         except InvalidUploadError:
             if body.strip():
                 self.plan.unread.append(version.key)
+
+    def _stored(self, version: Version) -> None:
+        """A file of the feature store."""
+        gone = self.records.mask(read_table(self.bucket.read(version)))
+        if gone.any():
+            what = f"{gone.sum():,} of {len(gone):,} records"
+            cut = None if gone.all() else (lambda body: write_table(read_table(body), gone))
+            self._add(FIRST, version, what, cut)
 
     def _other(self, version: Version) -> None:
         top, name = version.parts[0], version.parts[-1]
