@@ -8,6 +8,7 @@ from local.sagemaker import asynchronous, deployments, feature_store, scaling, s
 from local.sagemaker.bus import Bus, Events
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import ApiError
+from local.sagemaker.experiments import Experiments
 from local.sagemaker.faults import Faults
 from local.sagemaker.feature_groups import FeatureGroups
 from local.sagemaker.models import EndpointConfigs, Models
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = "000000000000"
 INVOKE = "InvokeEndpoint"
+PUT_METRICS = "BatchPutMetrics"
 
 Operation = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -56,6 +58,7 @@ class Engine:
         registry = ModelRegistry(Bus(events), region, ACCOUNT)
         groups = FeatureGroups(glue, region, ACCOUNT)
         self._features = feature_store.FeatureStore(groups, self._store, self._faults)
+        experiments = self._experiments = Experiments(region, ACCOUNT)
         pipelines = Pipelines(self.call, self._store, region, ACCOUNT)
         self._runtime = Runtime(endpoints, self._store, region, ACCOUNT)
         self._asynchronous = asynchronous.AsyncInference(
@@ -103,6 +106,23 @@ class Engine:
             "DescribeFeatureGroup": groups.describe,
             "DeleteFeatureGroup": groups.delete,
             "ListFeatureGroups": groups.list_page,
+            "CreateExperiment": experiments.create_experiment,
+            "DescribeExperiment": experiments.describe_experiment,
+            "UpdateExperiment": experiments.update_experiment,
+            "DeleteExperiment": experiments.delete_experiment,
+            "ListExperiments": experiments.list_experiments,
+            "CreateTrial": experiments.create_trial,
+            "DescribeTrial": experiments.describe_trial,
+            "UpdateTrial": experiments.update_trial,
+            "DeleteTrial": experiments.delete_trial,
+            "ListTrials": experiments.list_trials,
+            "CreateTrialComponent": experiments.create_component,
+            "DescribeTrialComponent": experiments.describe_component,
+            "UpdateTrialComponent": experiments.update_component,
+            "DeleteTrialComponent": experiments.delete_component,
+            "ListTrialComponents": experiments.list_components,
+            "AssociateTrialComponent": experiments.associate,
+            "DisassociateTrialComponent": experiments.disassociate,
             "CreatePipeline": pipelines.create,
             "DescribePipeline": pipelines.describe,
             "UpdatePipeline": pipelines.update,
@@ -138,6 +158,12 @@ class Engine:
         self._meet_fault(asynchronous.INVOKE_ASYNC)
         return self._asynchronous.invoke(endpoint, headers)
 
+    def put_metrics(self, request: dict[str, Any]) -> dict[str, Any]:
+        """BatchPutMetrics. Raises ApiError."""
+        self._meet_fault(PUT_METRICS)
+        shapes.check(PUT_METRICS, request, "sagemaker-metrics")
+        return self._experiments.put_metrics(request)
+
     def scale(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """An operation of Application Auto Scaling. Raises ApiError."""
         self._meet_fault(operation)
@@ -155,7 +181,7 @@ class Engine:
     def order_fault(self, body: dict[str, Any]) -> dict[str, Any]:
         """Let a test make the next calls, jobs or endpoints fail. ApiError when `body` is not a fault."""
         targets = {*self._operations, *self._scaling.operations, *self._features.operations}
-        targets |= {INVOKE, asynchronous.INVOKE_ASYNC}
+        targets |= {INVOKE, asynchronous.INVOKE_ASYNC, PUT_METRICS}
         self._faults.order(body, targets)
         return {}
 

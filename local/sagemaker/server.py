@@ -1,5 +1,5 @@
 """The engine's one HTTP port: SageMaker's control plane and Application Auto Scaling (JSON 1.1), the runtimes of its
-endpoints and of its feature store (REST) and two paths for tests.
+endpoints and of its feature store and the metrics of trial components (REST) and two paths for tests.
 
 POST /_faults orders a fault, DELETE /_faults clears them all, DELETE /_forests empties the memory of loaded forests.
 """
@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from local.sagemaker import authority, feature_store, scaling
 from local.sagemaker.asynchronous import INVOKE_ASYNC
 from local.sagemaker.bus import Events
-from local.sagemaker.engine import INVOKE, Engine, Operation
+from local.sagemaker.engine import INVOKE, PUT_METRICS, Engine, Operation
 from local.sagemaker.errors import ApiError
 from local.sagemaker.runtime import Response
 
@@ -105,6 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if match := FEATURE_GROUP.fullmatch(self.path):
             self._write_features("PutRecord", body, {"FeatureGroupName": unquote(match[1])})
+        elif self.path == f"/{PUT_METRICS}":
+            self._control(self.engine.put_metrics, body, PUT_METRICS, "sagemaker-metrics")
         else:
             self._unknown()
 

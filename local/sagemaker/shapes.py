@@ -24,9 +24,9 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=5)
 def service(name: str) -> ServiceModel:
-    """botocore's model of `sagemaker`, one of its runtimes or `application-autoscaling`."""
+    """botocore's model of `sagemaker`, one of its other services or `application-autoscaling`."""
     return botocore.session.get_session().get_service_model(name)
 
 

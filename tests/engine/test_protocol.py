@@ -59,8 +59,8 @@ def test_all_that_is_wrong_is_named_at_once(sagemaker: SageMaker) -> None:
 
 
 def test_boto3_names_an_operation_that_is_not_there(sagemaker: SageMaker) -> None:
-    with pytest.raises(ClientError, match="does not implement ListExperiments") as refused:
-        sagemaker.control.list_experiments()
+    with pytest.raises(ClientError, match="does not implement ListWorkteams") as refused:
+        sagemaker.control.list_workteams()
     assert refused.value.response["Error"]["Code"] == "UnknownOperationException"
 
 
