@@ -10,6 +10,7 @@ SAM_ENV := .venv-sam/.synced
 CHECKOV_ENV := .venv-checkov/.synced
 DOCS_ENV := .venv-docs/.synced
 SDK_ENV := .venv-sdk/.synced
+MLFLOW_ENV := .venv-mlflow/.synced
 NODE := node_modules/.installed
 BIN := .venv/bin
 SAM := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
@@ -25,7 +26,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help demo up test bench fuzz faults invoke record-calls smoke rollback trial trial-report conclude variants erase pipeline costs reference docs lint audit fmt build deploy deploy-built requirements check-requirements check-machines check-template check-security clean
+.PHONY: help demo up test bench fuzz faults invoke record-calls smoke rollback trial trial-report conclude variants erase pipeline compare sweep costs reference docs lint audit fmt build deploy deploy-built requirements check-requirements check-machines check-template check-security clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -37,7 +38,7 @@ up: $(DEV) ## Keep the embedded AWS running on 127.0.0.1 until Ctrl-C
 	@$(BIN)/python -m local up
 
 # All of them in two processes, as tests/conftest.py shares them out; those that are chosen in one.
-test: $(DEV) $(SDK_ENV) ## Run the tests (ARGS="-k threshold" to choose)
+test: $(DEV) $(SDK_ENV) $(MLFLOW_ENV) ## Run the tests (ARGS="-k threshold" to choose)
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 2)
 
 bench: $(DEV) $(UV) ## Measure what docs/performance.md shows, half an hour (ONLY=growth ARGS="--lines 10000000" for one)
@@ -83,6 +84,12 @@ erase: $(DEV) ## Say what would be erased of FIRM="..." [MATTER="..."]; YES=1 er
 
 pipeline: $(DEV) ## Print the training flow as a SageMaker Pipeline; ROLE=arn puts it into the account; CONFIG as above
 	@PYTHONPATH=layers/core:. $(BIN)/python scripts/pipeline.py --role "$(ROLE)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
+
+compare: $(DEV) ## Print the last runs that trained a model side by side, or RUNS=run,run; CONFIG as above
+	@PYTHONPATH=layers/core $(BIN)/python scripts/compare.py --runs "$(RUNS)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
+
+sweep: $(DEV) ## Try other forests on the lines of RUN (the live model's): TREES=50,100 SAMPLES=128,256; CONFIG as above
+	@PYTHONPATH=layers/core $(BIN)/python scripts/sweep.py --run "$(RUN)" --trees "$(TREES)" --samples "$(SAMPLES)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
 
 # LINES only from the command line: to a shell it is the height of the terminal.
 costs: $(DEV) ## Estimate a month: FILES and LINES in each, PAST_FILES and PAST_LINES to train on (ARGS="--help" for more)
@@ -141,7 +148,7 @@ check-machines: ## Check statemachine/ with asl-validator, where npm is installe
 	fi
 
 clean: ## Remove everything that make has made
-	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-sdk .venv-tools .aws-sam .local node_modules .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-sdk .venv-mlflow .venv-tools .aws-sam .local node_modules .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(UV):

@@ -167,6 +167,7 @@ class Cloud:
             "AWS_ENDPOINT_URL_SAGEMAKER": self.engine_url,
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": self.engine_url,
             "AWS_ENDPOINT_URL_SAGEMAKER_FEATURESTORE_RUNTIME": self.engine_url,
+            "AWS_ENDPOINT_URL_SAGEMAKER_METRICS": self.engine_url,
             "AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING": self.engine_url,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",

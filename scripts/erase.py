@@ -326,7 +326,7 @@ def leftovers(bucket: Bucket, target: Target) -> list[str]:
 def refuse_while_running(stack: Stack) -> None:
     """Raises RuntimeError where a run could write lines behind our back."""
     sfn = stack.client("stepfunctions")
-    for name in [*MACHINES, *({"ShadowStateMachineArn"} & stack.outputs.keys())]:
+    for name in [*MACHINES, *({"ShadowStateMachineArn", "SweepStateMachineArn"} & stack.outputs.keys())]:
         listed = sfn.list_executions(stateMachineArn=stack.output(name), statusFilter="RUNNING", maxResults=1)
         for execution in listed["executions"]:
             raise RuntimeError(f"{execution['executionArn']} is running: wait for its end, or stop it")

@@ -59,6 +59,17 @@ SAGEMAKER = {
     "UpdateModelPackage": {"model-package": "ModelPackageArn"},
     "DeleteModelPackage": {"model-package": "ModelPackageName"},
     "BatchWriteRecord": {"feature-group": "FeatureGroupName"},
+    "CreateExperiment": {"experiment": "ExperimentName"},
+    "DeleteExperiment": {"experiment": "ExperimentName"},
+    "CreateTrial": {"experiment": "ExperimentName", "experiment-trial": "TrialName"},
+    "DeleteTrial": {"experiment-trial": "TrialName"},
+    "CreateTrialComponent": {"experiment-trial-component": "TrialComponentName"},
+    "DescribeTrialComponent": {"experiment-trial-component": "TrialComponentName"},
+    "UpdateTrialComponent": {"experiment-trial-component": "TrialComponentName"},
+    "DeleteTrialComponent": {"experiment-trial-component": "TrialComponentName"},
+    "BatchPutMetrics": {"experiment-trial-component": "TrialComponentName"},
+    "AssociateTrialComponent": {"experiment-trial": "TrialName", "experiment-trial-component": "TrialComponentName"},
+    "DisassociateTrialComponent": {"experiment-trial": "TrialName", "experiment-trial-component": "TrialComponentName"},
 }
 _TAGGED = {"CreateTrainingJob": "training-job", "CreateModel": "model", "CreateEndpointConfig": "endpoint-config"}
 _TAGGED |= {"CreateEndpoint": "endpoint", "CreateProcessingJob": "processing-job"}
@@ -186,6 +197,7 @@ _SERVICES = {
     "sagemaker": _sagemaker,
     "sagemaker-runtime": _sagemaker,
     "sagemaker-featurestore-runtime": _sagemaker,
+    "sagemaker-metrics": _sagemaker,
     "application-autoscaling": _scaling,
     "cloudwatch": _cloudwatch,
 }

@@ -30,6 +30,7 @@ _ARNS = {
     "AWS::StepFunctions::StateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{{}}",
 }
 _OPERATORS = {"StringEquals", "StringLike", "ArnEquals", "ArnLike"}  # whose values may be read as patterns here
+_PARAMETERS = {"MlflowServerArn"}  # of the template, that policies name
 _ARN_BY_REF = {"AWS::SNS::Topic"}
 
 
@@ -200,6 +201,8 @@ def text(value: Any, resources: dict[str, Any]) -> str:
 def _reference(name: str, resources: dict[str, Any]) -> str:
     if name in _PSEUDO:
         return _PSEUDO[name]
+    if name in _PARAMETERS:
+        return f"{{{name}}}"
     identifier, _, attribute = name.partition(".")
     kind = resources[identifier]["Type"]
     if kind == "AWS::StepFunctions::StateMachine":  # which policies on its executions name, and cannot refer to

@@ -29,6 +29,7 @@ def test_functions_that_read_whole_files_can_be_limited_and_no_others(
 ) -> None:
     limited = {name for name, f in functions.items() if "ReservedConcurrentExecutions" in f}
     assert limited == {name for name, f in functions.items() if "DataLayer" in json.dumps(f.get("Layers", []))}
+    assert limited
     assert "each function with the data layer" in template["Parameters"]["DataFunctionConcurrency"]["Description"]
     for name in limited:
         condition, value, otherwise = functions[name]["ReservedConcurrentExecutions"]["Fn::If"]

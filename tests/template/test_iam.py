@@ -27,6 +27,8 @@ ANY_RESOURCE = {
     "sagemaker:ListTrainingJobs": "upkeep finds leftovers; what it deletes is named",
     "sagemaker:ListProcessingJobs": "upkeep finds leftovers; what it deletes is named",
     "sagemaker:ListTransformJobs": "upkeep finds leftovers; what it deletes is named",
+    "sagemaker:ListTrials": "the end of the experiment; what it deletes is named",
+    "sagemaker:ListTrialComponents": "the end of the experiment; what it deletes is named",
     "sagemaker:ListTags": "SageMaker lists tags over all of its kinds of resource",
     "application-autoscaling:RegisterScalableTarget": "a target's ARN says nothing of what it scales; by namespace",
     "application-autoscaling:PutScalingPolicy": "as RegisterScalableTarget",

@@ -57,6 +57,7 @@ MADE_BY = {
     "AWS::StepFunctions::StateMachine": "states:CreateStateMachine",
     "AWS::StepFunctions::StateMachineAlias": "states:CreateStateMachineAlias",
     "AWS::StepFunctions::StateMachineVersion": "states:PublishStateMachineVersion",
+    "Custom::Experiment": "lambda:InvokeFunction",
     "Custom::Hosted": "lambda:InvokeFunction",
     "Custom::Packages": "lambda:InvokeFunction",
 }

@@ -15,7 +15,7 @@ MACHINE_METRICS = {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"
 # Of optional stacks: their alarms are there where they are.
 OPTIONAL = {"HasOptions"}
 # Whoever starts one of these waits for its end and sees how it ended.
-STARTED_BY_HAND = {"RollbackStateMachine", "TrialStateMachine"}
+STARTED_BY_HAND = {"RollbackStateMachine", "TrialStateMachine", "SweepStateMachine"}
 
 Template = dict[str, Any]
 Metric = dict[str, Any]

@@ -15,6 +15,7 @@ _LOOK_AROUND = ("DescribeDhcpOptions", "DescribeNetworkInterfaces", "DescribeSec
 _LOOK_AROUND += ("DescribeVpcs",)
 _SCHEDULED = ("SweepUploadsFunction", "DeleteOrphansFunction")
 _PARK = "sqs:SendMessage arn:aws:sqs:us-east-1:000000000000:UploadsDeadLetterQueue"  # what failed at every try
+_MLFLOW = ("SearchExperiments", "CreateExperiment", "SearchRuns", "CreateRun", "UpdateRun", "DeleteRun", "LogBatch")
 _RELEASED = ("Train", "Score", "Review")
 _SCORED_BY_JOBS = ("validation", "invoices/{model}")
 _ENDPOINT = f"arn:aws:sagemaker:us-east-1:000000000000:endpoint/{STACK}-{{run}}"
@@ -109,6 +110,16 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         "RegisterModelFunction",
         [_PARK],
         "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html",
+    ),
+    *(
+        (name, [_PARK], "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html")
+        for name in ("TrackRunFunction", "EndSweepFunction")
+    ),
+    (
+        "TrackRunFunction",
+        [f"sagemaker-mlflow:{action} {{MlflowServerArn}}" for action in _MLFLOW],
+        "a tracking server that SageMaker manages, whose requests boto3 does not make: tests/unit/test_mlflow_runs.py, "
+        "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsagemakerwithmlflow.html",
     ),
     (
         "RestoreModelFunction",

@@ -73,6 +73,10 @@ ENVIRONMENT = {
     "SWEEP_MINUTES": "60",
     "RUN_RETENTION_DAYS": "365",
     "MODEL_PACKAGE_GROUP": "",
+    "SWEEP_STATE_MACHINE_ARN": "",
+    "MOST_SWEEP_DOLLARS": "1",
+    "EXPERIMENT": "suspicious-lines-rcf-anomaly-detection",
+    "MLFLOW_TRACKING_URI": "",
     "REVIEWERS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:reviewers",
     "OPERATORS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:operators",
 }

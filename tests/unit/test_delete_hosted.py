@@ -37,7 +37,9 @@ def change(load_handler, context, monkeypatch):
         for name in ("StackId", "RequestId", "LogicalResourceId"):
             assert document[name] == event[name]
         assert (document["Status"], document["Reason"]) == (answer["status"], answer["reason"])
-        assert document["PhysicalResourceId"] == f"suspicious-lines-{'packages' if properties else 'hosted'}"
+        stands_for = {"ModelPackageGroupName": "packages", "ExperimentName": "experiment"}
+        what = next((stands_for[name] for name in properties), "hosted")
+        assert document["PhysicalResourceId"] == f"suspicious-lines-{what}"
         return answer
 
     return send
@@ -88,6 +90,17 @@ def test_packages_go_with_their_group_and_nothing_else_does(change, hosted, monk
     assert emptied == []
     assert change("Delete", status, ModelPackageGroupName="models")["status"] == "SUCCESS"
     assert (emptied, hosted.looks) == (["models"], 0)
+
+
+@pytest.mark.parametrize("status", ["DELETE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"])
+def test_the_experiment_goes_with_its_custom_resource_and_nothing_else_does(change, hosted, monkeypatch, status):
+    gone = []
+    monkeypatch.setattr(stack_deletion, "delete_experiment", lambda *which: gone.append(which))
+    for kind in ("Create", "Update"):
+        assert change(kind, ExperimentName="lines")["status"] == "SUCCESS"
+    assert gone == []
+    assert change("Delete", status, ExperimentName="lines")["status"] == "SUCCESS"
+    assert (gone, hosted.looks) == ([("lines", "suspicious-lines")], 0)
 
 
 def test_what_cannot_be_deleted_is_said(change, hosted, monkeypatch):

@@ -12,7 +12,7 @@ from suspicious_lines.messages import Message
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
 # Called by schedules, by CloudFormation and by rules.
-NOT_STATES = {"sweep_uploads", "delete_orphans", "delete_hosted", "register_model", "ingest_features"}
+NOT_STATES = {"sweep_uploads", "delete_orphans", "delete_hosted", "register_model", "ingest_features", "track_run"}
 MACHINES = [json.loads(path.read_text())["States"] for path in sorted(ROOT.glob("statemachine/*.asl.json"))]
 
 

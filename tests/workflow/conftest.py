@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import mlflow_server
 import numpy as np
 import pandas as pd
 import pytest
@@ -362,6 +363,25 @@ def instances_workflow(tmp_path_factory, record):
 def trying_workflow(tmp_path_factory, record):
     """A cloud of the module's own, whose stack can try models beside the live one."""
     with _recording(tmp_path_factory, record, Trials="true") as workflow:
+        yield workflow
+
+
+@pytest.fixture(scope="module")
+def experiments_workflow(tmp_path_factory, record):
+    """A cloud of the module's own that tracks runs, with an MLflow server at `mlflow` where that is installed."""
+    with contextlib.ExitStack() as stack:
+        installed = mlflow_server.PYTHON.exists()
+        url = stack.enter_context(mlflow_server.serving(tmp_path_factory.mktemp("mlflow"))) if installed else ""
+        tracking = _recording(tmp_path_factory, record, Experiments="true", MlflowTrackingUri=url)
+        workflow = stack.enter_context(tracking)
+        workflow.mlflow = url
+        yield workflow
+
+
+@pytest.fixture(scope="module")
+def sweep_workflow(tmp_path_factory, record):
+    """A cloud of the module's own with hyperparameter sweeps."""
+    with _recording(tmp_path_factory, record, HyperparameterSweep="true") as workflow:
         yield workflow
 
 

@@ -17,10 +17,13 @@ _VARIABLE = (
     (rf"(/model/{STACK}-)[^/]+", r"\1{run}"),
     (rf"(:model-package/{STACK}-models/).+", r"\1*"),  # a version may also be what some layer is called
     (r"(:::\w+/features/).+", r"\1{store}"),
+    (rf"(:experiment-trial-component/{STACK}-).+", r"\1{run}"),
+    (rf"(:experiment-trial/{STACK}-rcf-anomaly-detection-).+", r"\1{month}"),
     (r"(:execution:[^:]+:).+", r"\1{run}"),
     (r"\d{4}-\d{2}-\d{2}", "{day}"),
     (r"(?:(?:planted|judged)-)?part-\d+", "part-{n}"),  # some are put beside others for one job
     (r"(/told/).+", r"\1{run}/{message}"),
+    (r"(/sweep/)[^/]+", r"\1{sweep}"),
     (r"(/code/)[0-9a-f]+", r"\1{layers}"),
     (r"((?:invoices|champion|challenger|shadow)/)[0-9a-f]{8}/", r"\1{model}/"),
     (r"(/trials/)[^/]+/scores/[^/]+\.parquet$", r"\1{trial}/scores/{run}.parquet"),

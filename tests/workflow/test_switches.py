@@ -19,6 +19,8 @@ PARAMETERS = {
     "ModelRegistry": "true",
     "FeatureStore": "true",
     "TrainOnStoredDays": "30",
+    "Experiments": "true",
+    "HyperparameterSweep": "true",
 }
 SECONDS = 120
 

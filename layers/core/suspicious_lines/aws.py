@@ -61,11 +61,11 @@ def client(service: str) -> Any:
         signature_version="s3v4" if service == "s3" else None,
         s3={"addressing_style": "virtual"},
     )
-    return _session().create_client(service, config=config)
+    return session().create_client(service, config=config)
 
 
 @functools.cache
-def _session() -> botocore.session.Session:
+def session() -> botocore.session.Session:
     """One for all the clients: it keeps what they read of endpoints and credentials."""
     return botocore.session.get_session()
 

@@ -65,7 +65,7 @@ def compare(challenger: Contender, champion: Contender, flagged: int, limits: Li
     count = max(flagged, 1)
     tops = [top(contender.lines, count) for contender in (challenger, champion)]
     agreement = float((tops[0] & tops[1]).sum() / count)
-    new, live = (_figures(contender, mask) for contender, mask in zip((challenger, champion), tops, strict=True))
+    new, live = (figures_of(contender, mask) for contender, mask in zip((challenger, champion), tops, strict=True))
     if new.average_precision is not None and live.average_precision is not None:
         by: Literal["average precision", "agreement"] = "average precision"
         good = new.average_precision >= live.average_precision - limits.margin
@@ -100,7 +100,8 @@ def unopposed(challenger: str, live_run: str | None, note: str, limits: Limits) 
     return Comparison(challenger=challenger, champion=live_run, by="nothing", limits=limits, promoted=True, reason=note)
 
 
-def _figures(contender: Contender, flagged: np.ndarray) -> Figures:
+def figures_of(contender: Contender, flagged: np.ndarray) -> Figures:
+    """`flagged`: a mask over its lines."""
     lines = contender.lines
     last = lines.score[flagged].min()
     return Figures(

@@ -52,8 +52,8 @@ def estimate(
     `inference_second`: what a second of scoring costs, see there."""
     known = prices()
     in_functions = sum(seconds for name, seconds in states.items() if not name.startswith(_NO_FUNCTION))
-    training = _job(training_seconds, instance_type)
-    batch = _job(batch_seconds, batch_instance_type)
+    training = job_cost(training_seconds, instance_type)
+    batch = job_cost(batch_seconds, batch_instance_type)
     scoring = sum(states.get(name, 0.0) for name in _SCORING)
     inference = 0.0 if not scoring else None if inference_second is None else scoring * inference_second
     parts = {
@@ -80,7 +80,7 @@ def inference_second(mode: str, memory_mb: int, instance_type: str) -> float | N
     return None if hourly is None else hourly / 3600
 
 
-def _job(seconds: float, instance_type: str) -> float | None:
+def job_cost(seconds: float, instance_type: str) -> float | None:
     """SageMaker bills training, processing and transform jobs alike, by the instance's time."""
     if not seconds:
         return 0.0

@@ -59,6 +59,14 @@ class PreprocessingFailedError(Exception):
     """The processing job that reads a large file failed or was stopped, and not for the file's fault."""
 
 
+class SweepRefusedError(Exception):
+    """What was asked of a sweep cannot be tried, or would cost too much; the message says why. Never retried."""
+
+
+class TrainingFailedError(Exception):
+    """A training job failed or was stopped."""
+
+
 class TransformFailedError(Exception):
     """The transform job that scores a large file's lines failed or was stopped."""
 
@@ -73,6 +81,10 @@ class PackageUnusableError(Exception):
 
 class TrialRefusedError(Exception):
     """A trial of a model cannot begin, or there is none to report on or to conclude; the message says why."""
+
+
+class TrackingFailedError(Exception):
+    """An MLflow server did not take a run. SageMaker's experiment has it; its event waits among the dead letters."""
 
 
 class NoLiveModelError(Exception):

@@ -36,8 +36,8 @@ def judge(
     """
     hits = rules.hits(lines, encoder)
     reference = Reference.of(lines["model_score"].to_numpy(), hits, rules.ranking())
-    scored = _scored(lines, hits, reference)
-    further = None if judged is None else _scored(judged, rules.hits(judged, encoder), reference)
+    scored = to_scored(lines, hits, reference)
+    further = None if judged is None else to_scored(judged, rules.hits(judged, encoder), reference)
     return _judgement(lines, hits, reference, scored, choose(scored, goal, further))
 
 
@@ -46,13 +46,13 @@ def judge_by(
 ) -> Judgement:
     """Judges new lines by `value`, measured against those that `chosen` was chosen on when the model was trained."""
     hits = rules.hits(lines, encoder)
-    scored = _scored(lines, hits, reference)
+    scored = to_scored(lines, hits, reference)
     note = chosen.note if value == chosen.value else f"{MOVED_BY_VERDICTS} {chosen.value:.2f}"
     threshold = Threshold(value, chosen.strategy, scored.score >= value, note)
     return _judgement(lines, hits, reference, scored, threshold)
 
 
-def _scored(lines: pd.DataFrame, hits: dict[str, np.ndarray], reference: Reference) -> Scored:
+def to_scored(lines: pd.DataFrame, hits: dict[str, np.ndarray], reference: Reference) -> Scored:
     model_scores = lines["model_score"].to_numpy()
     return Scored(
         score=reference.score(model_scores, hits),

@@ -73,6 +73,15 @@ class RunFiles:
         """Which transform job scores the lines of a large file."""
         return f"{self.prefix}/transform.json"
 
+    @property
+    def mlflow(self) -> str:
+        """Which run in MLflow stands for this one."""
+        return f"{self.prefix}/mlflow.json"
+
+    def sweep(self, sweep: str, name: str) -> str:
+        """What a sweep over the run's prepared lines has left; `sweep`: the name of its execution."""
+        return f"{self.prefix}/sweep/{sweep}/{name}"
+
     def asynchronous(self, name: str) -> str:
         """What an asynchronous endpoint is sent for the run, and the notes of where it answers."""
         return f"{self.prefix}/async/{name}"

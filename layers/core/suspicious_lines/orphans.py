@@ -110,7 +110,9 @@ def _listed(operation: str, result: str, prefix: str) -> Iterator[dict[str, Any]
 
 
 def _running(settings: OrphanSettings) -> set[str]:
-    machines = (settings.train_state_machine_arn, settings.score_state_machine_arn, settings.review_state_machine_arn)
+    """Sweeps are no runs, but their jobs have their tag."""
+    machines = [settings.train_state_machine_arn, settings.score_state_machine_arn, settings.review_state_machine_arn]
+    machines += [settings.sweep_state_machine_arn] * bool(settings.sweep_state_machine_arn)
     return {run for machine in machines for run in executions.running(machine)}
 
 

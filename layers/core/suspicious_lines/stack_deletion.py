@@ -10,6 +10,7 @@ from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.jobs import in_progress, stop
 from suspicious_lines.orphans import deleted, names_hosted
 from suspicious_lines.registering import delete_packages
+from suspicious_lines.trial_components import delete_experiment
 from suspicious_lines.upkeep_messages import StackAnswer, StackChange
 from suspicious_lines.upkeep_settings import HostedSettings
 
@@ -19,18 +20,21 @@ LONGEST_REASON = 1000  # the answer may have 4096 bytes in all
 
 
 def answer_stack(change: StackChange, settings: HostedSettings) -> StackAnswer:
-    """Deletes all that is hosted when the stack is deleted, and the packages of a model package group when that is, and
-    tells CloudFormation how that went; in any case, or it would wait for an hour."""
-    group = change.model_package_group
+    """Deletes all that is hosted when the stack is deleted, the packages of a model package group when that is, and the
+    experiment when that is, and tells CloudFormation how that went; in any case, or it would wait for an hour."""
+    group, experiment = change.model_package_group, change.experiment
     try:
         if change.kind == "Delete" and group:
             delete_packages(group)
+        elif change.kind == "Delete" and experiment:
+            delete_experiment(experiment, settings.resource_prefix)
         elif change.kind == "Delete" and _is_stack_deleted(settings.resource_prefix):
             delete_hosted(settings)
         answer = StackAnswer(status="SUCCESS", reason="")
     except Exception as error:
         answer = StackAnswer(status="FAILED", reason=f"{type(error).__name__}: {error}"[:LONGEST_REASON])
-    _send(change, answer, f"{settings.resource_prefix}-{'packages' if group else 'hosted'}")
+    what = "packages" if group else "experiment" if experiment else "hosted"
+    _send(change, answer, f"{settings.resource_prefix}-{what}")
     return answer
 
 

@@ -32,7 +32,7 @@ class Cleared(Message):
 
 class StackChange(Message):
     """CloudFormation's request to a custom resource, as far as it is read. One that has a model package group stands
-    for the packages in it.
+    for the packages in it; one that has an experiment for that and all in it.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html
     """
@@ -47,6 +47,10 @@ class StackChange(Message):
     @property
     def model_package_group(self) -> str | None:
         return self.properties.get("ModelPackageGroupName")
+
+    @property
+    def experiment(self) -> str | None:
+        return self.properties.get("ExperimentName")
 
 
 class StackAnswer(Message):

@@ -24,6 +24,7 @@ class OrphanSettings(UpkeepSettings):
     resource_prefix: ResourcePrefix
     run_retention_days: int = Field(ge=0)
     model_package_group: str  # empty: there is no model registry
+    sweep_state_machine_arn: str  # empty: there are no sweeps
 
 
 class HostedSettings(Settings):

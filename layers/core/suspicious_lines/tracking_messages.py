@@ -1,0 +1,19 @@
+"""What EventBridge hands to the function that tracks runs, and what that answers."""
+
+from pydantic import Field
+
+from suspicious_lines.messages import Message
+
+
+class TrackRequest(Message):
+    """The detail of Step Functions' status-change event of a training run that succeeded."""
+
+    run: str = Field(alias="name", pattern=r"^[^/\s]{1,80}$")
+
+
+class Tracked(Message):
+    """`component`: the run's trial component; `mlflow_run`: its run in MLflow, where there is a server. Made now or
+    before; null where the run trained no model."""
+
+    component: str | None
+    mlflow_run: str | None
