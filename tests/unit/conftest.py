@@ -73,6 +73,7 @@ ENVIRONMENT = {
     "SWEEP_MINUTES": "60",
     "RUN_RETENTION_DAYS": "365",
     "MODEL_PACKAGE_GROUP": "",
+    "FAMILIES": "",
     "REVIEWERS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:reviewers",
     "OPERATORS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:operators",
 }
