@@ -64,8 +64,8 @@ smoke: $(DEV) ## Drop a small file and check what the reviewers are told; CONFIG
 	@$(BIN)/python -m local.activities data/smoke.csv --lines 1500
 	@$(BIN)/python scripts/smoke.py data/smoke.csv $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
 
-rollback: $(DEV) ## Go back to a former model: [RUN=its run] [REASON="words"]; CONFIG=dev or prod: on AWS, else under `make up`
-	@$(BIN)/python scripts/rollback.py --run "$(RUN)" --reason "$(REASON)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
+rollback: $(DEV) ## Go back to a former model: [RUN=its run] [FAMILY=whose] [REASON="words"]; CONFIG=dev or prod: on AWS, else under `make up`
+	@$(BIN)/python scripts/rollback.py --run "$(RUN)" --family "$(FAMILY)" --reason "$(REASON)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))
 
 trial: $(DEV) ## Try the model of RUN=... beside the live one: [KIND=shadow or ab] [SHARE=10]; CONFIG as above
 	@$(BIN)/python scripts/trial.py begin --run "$(RUN)" --kind "$(or $(KIND),shadow)" --share "$(or $(SHARE),10)" $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG))

@@ -39,7 +39,7 @@ from erasing import (
 )
 
 from suspicious_lines.errors import InvalidUploadError, SettingsError
-from suspicious_lines.layout import CAPTURED_PREFIX, FEATURES_PREFIX, JUDGED_PREFIX, LIVE_MODEL_KEY, TRIALS_PREFIX
+from suspicious_lines.layout import CAPTURED_PREFIX, FEATURES_PREFIX, JUDGED_PREFIX, TRIALS_PREFIX
 from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import refuse_other_formats
 
@@ -51,6 +51,7 @@ UPLOADS = ("incoming/", "invoices/", REWRITTEN, *VERDICTS)
 DATASETS = ("runs/", CAPTURED_PREFIX, JUDGED_PREFIX)
 COPIED = re.compile(r"/(planted|judged)-part-\d+\.csv$")
 OF_REQUESTS = re.compile(r"runs/[^/]+/(async|captured)/")
+LIVE_MODELS = re.compile(r"models/([^/]+/)?current\.json")  # of no family, and of each
 RECEIPT = re.compile(r"runs/[^/]+/receipt\.json")
 # What tells which objects hold the lines goes last: broken off, the script finds the rest when it is run again.
 FIRST, THEN, LAST, SETTINGS = range(4)
@@ -230,12 +231,10 @@ class Planner:
             self._add(FIRST, version, "their scores in a trial", lambda body: write_table(read_table(body), gone))
 
     def _models(self) -> set[str]:
-        if LIVE_MODEL_KEY not in self.by_key:
-            return set()
-        live = json.loads(self.bucket.read(self.by_key[LIVE_MODEL_KEY]))
-        challenger = live.get("challenger")
-        models = [live, *live["former"], *([challenger] if challenger else [])]
-        return {model["run"] for model in models}
+        lives = [version for version in self.by_key.values() if LIVE_MODELS.fullmatch(version.key)]
+        models = [json.loads(self.bucket.read(version)) for version in lives]
+        of_all = [model for live in models for model in (live, *live["former"], live.get("challenger"))]
+        return {model["run"] for model in of_all if model}
 
     def _upload(self, version: Version) -> None:
         body = self.bucket.read(version)

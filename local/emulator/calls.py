@@ -28,7 +28,7 @@ _NAMES = (
     "Bucket", "Key", "Prefix", "VersionId", "TableName", "TopicArn", "QueueUrl", "FunctionName", "TrainingJobName",
     "ModelName", "EndpointName", "EndpointConfigName", "RoleArn", "ExecutionRoleArn", "ResourceArn", "executionArn",
     "stateMachineArn", "StackName", "ProcessingJobName", "TransformJobName", "ModelPackageGroupName",
-    "ModelPackageName", "ModelPackageArn", "ExperimentName", "TrialName", "TrialComponentName",
+    "ModelPackageName", "ModelPackageArn", "ExperimentName", "TrialName", "TrialComponentName", "CopySource",
 )  # fmt: skip
 # The same of what lies deeper in a request: where SageMaker reads and writes, in what it runs, and each once.
 _DEEPER_NAMES = ("S3Uri", "S3OutputPath", "ModelDataUrl", "TrainingImage", "Image", "ImageUri", "FeatureGroupName")

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from .calls import MISSING
 
@@ -105,6 +106,9 @@ def _s3(operation: str, names: dict[str, str]) -> Iterator[Need]:
     elif operation == "DeleteObjects":
         for key in json.loads(names["Keys"]):
             yield Need("s3:DeleteObject", f"{bucket}/{key}")
+    elif operation == "CopyObject":
+        yield Need("s3:GetObject", f"arn:aws:s3:::{unquote(names['CopySource'])}")
+        yield Need("s3:PutObject", f"{bucket}/{names['Key']}")
     else:
         yield Need(f"s3:{_S3[operation]}{'Version' if 'VersionId' in names else ''}", f"{bucket}/{names['Key']}")
 
@@ -173,7 +177,11 @@ def _container(role: str, names: dict[str, str]) -> Iterator[Need]:
         artifact = f"{output}/{names['TrainingJobName']}/output/model.tar.gz"
         yield Need("s3:PutObject", f"arn:aws:s3:::{artifact}", role=role)
     if "ModelDataUrl" in names:
-        yield Need("s3:GetObject", f"arn:aws:s3:::{names['ModelDataUrl'].removeprefix('s3://')}", role=role)
+        bucket, _, artifact = names["ModelDataUrl"].removeprefix("s3://").partition("/")
+        if artifact.endswith("/"):  # of many models, each of which is looked for when it is asked for
+            yield Need("s3:ListBucket", f"arn:aws:s3:::{bucket}", (("s3:prefix", artifact),), role)
+            artifact += "model.tar.gz"
+        yield Need("s3:GetObject", f"arn:aws:s3:::{bucket}/{artifact}", role=role)
 
 
 def _scaling(operation: str, names: dict[str, str]) -> Iterator[Need]:

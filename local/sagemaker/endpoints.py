@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.sagemaker import deployments
+from local.sagemaker import deployments, multi_model
 from local.sagemaker.capture import Capture
 from local.sagemaker.deployments import ReadAlarms
 from local.sagemaker.errors import ApiError, DataError, invalid
@@ -294,6 +294,8 @@ class Endpoints:
 
     def _load_failure(self, variants: list[Variant]) -> str | None:
         for variant in variants:
+            if multi_model.is_prefix(variant.model_data_url):
+                continue  # each model is loaded when it is first asked for
             self._store.forget(variant.model_data_url)
             if not self._store.exists(variant.model_data_url):
                 return (

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from local.sagemaker import multi_model
 from local.sagemaker.capture import check_capture
 from local.sagemaker.errors import invalid
 from local.sagemaker.images import require_cpu, require_rcf
@@ -71,11 +72,9 @@ class Models:
         if len(containers) != 1:
             raise invalid("The local engine serves models of one container only.")
         require_rcf(containers[0].get("Image"), self._region)
-        url = containers[0].get("ModelDataUrl")
-        if url is None:
+        if "ModelDataUrl" not in containers[0]:
             raise invalid("The local engine needs the container's ModelDataUrl.")
-        if not self._store.exists(url):
-            raise invalid(f"Could not find model data at {url}.")
+        multi_model.check_container(containers[0], self._store)
         return {"ModelArn": self._shelf.add(request["ModelName"], request).arn}
 
     def describe(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -119,6 +118,7 @@ class EndpointConfigs:
             if "ModelName" not in variant:
                 raise invalid("The local engine serves variants with a ModelName only.")
             model = self._models.find(variant["ModelName"])
+            multi_model.check_variant(variant, self._models.container(variant["ModelName"]), request)
             if "ServerlessConfig" in variant:
                 _check_serverless(variant, request, model)
             else:

@@ -14,7 +14,7 @@ from email.message import Message
 
 import numpy as np
 
-from local.sagemaker import forest, recordio, tables
+from local.sagemaker import forest, multi_model, recordio, tables
 from local.sagemaker.endpoints import Endpoints, Variant
 from local.sagemaker.errors import ApiError, DataError, model_error
 from local.sagemaker.shapes import service
@@ -53,19 +53,16 @@ class Runtime:
 
     def invoke(self, endpoint: str, headers: Message, body: bytes) -> Response:
         """Raises ApiError: ValidationError, ThrottlingException, ModelNotReadyException or ModelError."""
-        if headers.get("X-Amzn-SageMaker-Target-Model"):
-            raise ApiError(
-                "ValidationError",
-                f"Endpoint {endpoint} is not a multi-model endpoint and does not support target model header.",
-            )
         variant = self._endpoints.variant(endpoint, headers.get("X-Amzn-SageMaker-Target-Variant"))
+        target = headers.get(multi_model.TARGET_MODEL)
+        artifact = multi_model.artifact(endpoint, variant.model_data_url, target, self._store)
         limit = INSTANCE_PAYLOAD if variant.max_concurrency is None else SERVERLESS_PAYLOAD
         if len(body) > limit:
             raise ApiError("ValidationError", f"Request {uuid.uuid4()} has oversize body.")
         if self._endpoints.is_asynchronous(endpoint):
             raise ApiError("ValidationError", f"Endpoint {endpoint} takes asynchronous invocations only.")
         with variant.slot():
-            response = self.answer(endpoint, variant, headers, body, limit, INVOCATION_SECONDS)
+            response = self.answer(endpoint, variant, headers, body, limit, INVOCATION_SECONDS, artifact)
         shadow, capture = self._endpoints.beside(endpoint)
         sampled = capture.sampled()
 
@@ -106,8 +103,12 @@ class Runtime:
         body: bytes,
         limit: int,
         seconds: float,
+        artifact: str = "",
     ) -> Response:
-        """The container's answer within its time. Raises ApiError: ModelNotReadyException or ModelError."""
+        """The container's answer within its time, by the variant's own artifact or another.
+
+        Raises ApiError: ModelNotReadyException or ModelError.
+        """
         content_type = media_type(headers.get("Content-Type"), "application/octet-stream")
         accept = media_type(headers.get("Accept"), "application/json")
         if content_type not in READERS:
@@ -118,13 +119,14 @@ class Runtime:
             raise self._model_error(
                 endpoint, 406, f"Accept type {accept} not supported; supported: {', '.join(ACCEPTED)}"
             )
-        answer = encode(self._score(endpoint, variant, READERS[content_type], body, seconds), accept)
+        artifact = artifact or variant.model_data_url
+        answer = encode(self._score(endpoint, artifact, READERS[content_type], body, seconds), accept)
         if len(answer) > limit:
             raise self._model_error(endpoint, 500, f"response of {len(answer)} bytes exceeds {limit} bytes")
         return Response(answer, accept, variant.name)
 
     def _score(
-        self, endpoint: str, variant: Variant, read: Callable[[bytes], np.ndarray], body: bytes, seconds: float
+        self, endpoint: str, artifact: str, read: Callable[[bytes], np.ndarray], body: bytes, seconds: float
     ) -> list[float]:
         deadline = time.monotonic() + seconds
 
@@ -133,7 +135,7 @@ class Runtime:
                 raise _TooSlow
 
         try:
-            model = self._store.forest(variant.model_data_url)
+            model = self._store.forest(artifact)
         except DataError as error:
             raise ApiError("ModelNotReadyException", f"The model cannot be loaded: {error}", 429) from None
         try:

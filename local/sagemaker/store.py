@@ -95,6 +95,11 @@ class Store:
                 self._forests.popitem(last=False)
             return self._forests[uri]
 
+    def is_loaded(self, uri: str) -> bool:
+        """Whether the forest of an artifact is in memory."""
+        with self._lock:
+            return uri in self._forests
+
     def forget(self, uri: str | None = None) -> None:
         """Drop one forest, or all, from memory."""
         with self._lock:

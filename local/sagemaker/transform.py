@@ -42,7 +42,8 @@ class TransformJobs(Jobs[TransformJob]):
         return request["TransformResources"]
 
     def _refuse(self, request: dict[str, Any]) -> None:
-        self._models.find(request["ModelName"])
+        if self._models.container(request["ModelName"]).get("Mode") == "MultiModel":
+            raise invalid("Batch Transform does not support multi-model containers.")
         require_cpu(request["TransformResources"]["InstanceType"])
         source, output = request["TransformInput"], request["TransformOutput"]
         if source["DataSource"]["S3DataSource"]["S3DataType"] != "S3Prefix":

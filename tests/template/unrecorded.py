@@ -122,6 +122,11 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsagemakerwithmlflow.html",
     ),
     (
+        "PreprocessFunction",
+        ["s3:GetObject arn:aws:s3:::DataBucket/models/{family}/current.json"],
+        "a family trains on what is stored of its lines: tests/unit/test_stored.py",
+    ),
+    (
         "RestoreModelFunction",
         ["s3:ListBucket arn:aws:s3:::DataBucket"],
         "nothing was ever live: tests/unit/test_restoring.py",

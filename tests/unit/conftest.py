@@ -77,6 +77,7 @@ ENVIRONMENT = {
     "MOST_SWEEP_DOLLARS": "1",
     "EXPERIMENT": "suspicious-lines-rcf-anomaly-detection",
     "MLFLOW_TRACKING_URI": "",
+    "FAMILIES": "",
     "REVIEWERS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:reviewers",
     "OPERATORS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:operators",
 }

@@ -65,9 +65,10 @@ def live(cloud, package, gone):
 def call(load_handler, context, live, monkeypatch, package):
     """Calls a function of the machine about the model of a run, as execution `run`."""
 
-    def send(function, model_run, execution="e", endpoint=MADE):
+    def send(function, model_run, execution="e", endpoint=MADE, **more):
         package["ModelPackageDescription"] = f"Run {model_run}"
         event = json.loads((ROOT / "events" / f"{function}.json").read_text()) | {"run": execution, "package": ARN}
+        event |= more
         if "model_run" in event:
             event["model_run"] = model_run
         if "endpoint" in event:
@@ -85,7 +86,7 @@ def told(cloud):
 def test_what_was_decided_is_read_with_what_must_be_done_for_it(call, gone, package):
     job = resource_name("suspicious-lines", "x")
     assert call("read_approval", "x") == {
-        "status": "Approved", "model_run": "x", "job_name": job, "is_live": False, "endpoint": None,
+        "status": "Approved", "model_run": "x", "family": "", "job_name": job, "is_live": False, "endpoint": None,
     }  # fmt: skip
     assert call("read_approval", "b")["endpoint"] == {"endpoint_name": "endpoint-b", "max_concurrency": 5}
     assert call("read_approval", "z")["endpoint"] is None, "another execution may be deleting it"
@@ -263,3 +264,15 @@ def test_where_nothing_is_live_nothing_is_barred(call, package):
     store.delete(BUCKET, "models/current.json")
     package["ModelApprovalStatus"] = "Rejected"
     assert call("reject_model", "x") == {"live_run": None}
+
+
+def test_a_familys_package_is_decided_on_for_that_family(call, live, package, gone):
+    of_claims = LiveModel(**version("old").model_dump(), former=[version("kept", 4.0)])
+    store.put_json(BUCKET, "models/claims/current.json", of_claims.model_dump(mode="json"))
+    package["CustomerMetadataProperties"] = {"family": "claims"}
+    assert call("read_approval", "x")["family"] == "claims"
+    assert call("approve_model", "x", family="claims") == {"live_run": "x"}
+    assert (live_model(BUCKET, "claims").run, live_model(BUCKET)) == ("x", live)
+    package["ModelApprovalStatus"] = "Rejected"
+    assert call("reject_model", "x", execution="r", family="claims") == {"live_run": "old"}
+    assert (live_model(BUCKET, "claims").rejected, live_model(BUCKET)) == (["x"], live)

@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 from botocore.exceptions import ClientError
 
-from suspicious_lines import deploying, hosting
+from frames import BUCKET
+from suspicious_lines import deploying, hosting, scaling, store
 from suspicious_lines.deploying import deploy_endpoint
 from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.hosting import delete_endpoint, settle
@@ -59,8 +62,8 @@ def sagemaker(monkeypatch):
     return fake
 
 
-def deploy():
-    return deploy_endpoint(DeployRequest(run="run", job_name="job"), HostingSettings.from_environment())
+def deploy(family=""):
+    return deploy_endpoint(DeployRequest(run="run", family=family, job_name="job"), HostingSettings.from_environment())
 
 
 def test_the_endpoint_serves_the_runs_own_model_serverless(sagemaker):
@@ -144,3 +147,84 @@ def test_a_model_of_batch_mode_has_no_endpoint_and_can_score_while_it_is_there(s
     settle(made.endpoint_name, seconds=1)
     assert delete_endpoint(made.endpoint_name) == ["model"]
     assert not hosting.exists(made.endpoint_name)
+
+
+class Shared(SageMaker):
+    """The same with things by name, for several models and one endpoint."""
+
+    def __getattr__(self, operation):
+        verb, what = operation.split("_", 1)
+
+        def call(**request):
+            name = next(
+                value for key, value in request.items() if key in ("ModelName", "EndpointConfigName", "EndpointName")
+            )
+            if what == "endpoint":
+                name = request["EndpointName"]
+            if verb == "create" and (what, name) in self.existing:
+                raise self._error(f"Cannot create already existing {what}")
+            if verb == "create":
+                self.existing[what, name] = request
+            elif (what, name) not in self.existing:
+                raise self._error(f"Could not find {what}")
+            elif verb == "describe":
+                return self.existing[what, name]
+            else:
+                del self.existing[what, name]
+            return None
+
+        return call
+
+    def describe_endpoint(self, EndpointName):
+        if ("endpoint", EndpointName) not in self.existing:
+            raise self._error("Could not find endpoint")
+        return {"EndpointStatus": self.status}
+
+
+@pytest.fixture
+def shared(cloud, monkeypatch):
+    """A stack on instances, whose runs of a family share an endpoint; the artifacts are there."""
+    monkeypatch.setenv("HOSTING_MODE", "real-time")
+    fake = Shared()
+    fake.describe_training_job = lambda TrainingJobName: {
+        "ModelArtifacts": {"S3ModelArtifacts": f"s3://{BUCKET}/runs/x/model/{TrainingJobName}/output/model.tar.gz"}
+    }
+    for module in (deploying, hosting):
+        monkeypatch.setattr(module, "client", lambda service: fake)
+    monkeypatch.setattr(scaling, "client", lambda service: SimpleNamespace(deregister_scalable_target=lambda **_: None))
+    store.put(BUCKET, "runs/x/model/job/output/model.tar.gz", b"forest", "application/gzip")
+    return fake
+
+
+def test_a_familys_model_is_a_copy_below_the_prefix_of_the_endpoint_that_all_share(shared):
+    made = deploy("claims")
+    assert made == deploy("claims"), "a retry finds what it made"
+    assert (made.endpoint_name, made.host) == (
+        resource_name("suspicious-lines", "run", mark="mm"), hosting.host_of(made.endpoint_name),
+    )  # fmt: skip
+    assert store.get_bytes(BUCKET, f"multi-model/{made.endpoint_name}.tar.gz") == b"forest"
+    own = shared.existing["model", made.endpoint_name]["PrimaryContainer"]
+    assert own["ModelDataUrl"].endswith("runs/x/model/job/output/model.tar.gz"), "transform jobs take this one"
+    many = shared.existing["model", made.host]["PrimaryContainer"]
+    assert (many["Mode"], many["ModelDataUrl"]) == ("MultiModel", f"s3://{BUCKET}/multi-model/")
+    (variant,) = shared.existing["endpoint_config", made.host]["ProductionVariants"]
+    assert (variant["ModelName"], variant["InstanceType"]) == (made.host, "ml.m5.large")
+    assert hosting.exists(made.endpoint_name)
+    assert hosting.can_score(made.endpoint_name)
+    shared.status = "Creating"
+    assert not hosting.can_score(made.endpoint_name)
+    settle(made.endpoint_name, seconds=0.05)  # a copy can be deleted at any time
+
+
+def test_a_familys_model_is_deleted_without_the_endpoint(shared):
+    made, plain = deploy("claims"), deploy()
+    assert delete_endpoint(made.endpoint_name) == ["model"]
+    assert store.keys(BUCKET, "multi-model/") == []
+    assert delete_endpoint(made.endpoint_name) == []
+    assert not hosting.exists(made.endpoint_name)
+    assert hosting.can_score(plain.endpoint_name)
+    assert {name for what, name in shared.existing if what == "endpoint"} == {made.host, plain.host}
+    assert hosting.delete_failed_host(made.endpoint_name) == []
+    shared.status = "Failed"
+    assert hosting.delete_failed_host(plain.endpoint_name) == [], "its own, which delete_endpoint deletes"
+    assert hosting.delete_failed_host(made.endpoint_name) == ["endpoint", "endpoint configuration", "model"]

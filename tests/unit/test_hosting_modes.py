@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from suspicious_lines import hosting, scaling
-from suspicious_lines.hosting_modes import MODES, mode_of
+from suspicious_lines.hosting_modes import MODES, host_of, mode_for, mode_of
 from suspicious_lines.layout import MARKS, RunFiles, is_resource_name, mark_of, resource_name
 from suspicious_lines.settings import HostingSettings, ScalingSettings
 
@@ -126,7 +126,7 @@ def autoscaling(monkeypatch):
         stubber.assert_no_pending_responses()
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [name for name, mode in MODES.items() if not mode.shared])
 def test_what_starts_scaling_and_what_stops_it_is_the_same(autoscaling, mode):
     name, applied = name_in(mode), autoscaling["application-autoscaling"]
     found = MODES[mode].scaling(name, scales(provisioned_concurrency=1))
@@ -143,6 +143,36 @@ def test_what_starts_scaling_and_what_stops_it_is_the_same(autoscaling, mode):
         autoscaling["cloudwatch"].add_response("delete_alarms", {}, {"AlarmNames": [f"{name}-wake"]})
     scaling.start_scaling(name, scales(provisioned_concurrency=1))
     scaling.stop_scaling(name)
+
+
+def test_models_that_share_an_endpoint_let_that_one_scale(autoscaling):
+    names = [resource_name(PREFIX, run, mark=MODES["multi-model"].mark) for run in ("one", "other")]
+    (host,) = {host_of(name) for name in names}
+    assert host.startswith(f"{PREFIX}-families-rt")
+    assert is_resource_name(PREFIX, host)
+    assert (mode_of(host).name, host_of(host)) == ("real-time", host)
+    assert host_of(resource_name("other-stack", "one", mark="mm")) != host
+    applied = autoscaling["application-autoscaling"]
+    target = {
+        "ServiceNamespace": "sagemaker", "ResourceId": f"endpoint/{host}/variant/forest",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }  # fmt: skip
+    applied.add_response(
+        "register_scalable_target", {"ScalableTargetARN": "arn"}, target | {"MinCapacity": 1, "MaxCapacity": 2}
+    )
+    applied.add_response("put_scaling_policy", {"PolicyARN": "arn", "Alarms": []})
+    scaling.start_scaling(names[0], scales())
+    scaling.stop_scaling(names[0])  # one of several: the endpoint scales on
+
+
+def test_only_families_on_instances_share_an_endpoint():
+    assert mode_for("real-time", "claims").name == "multi-model"
+    assert mode_for("real-time", "").name == "real-time"
+    assert {mode_for(mode, "claims").name for mode in ("serverless", "provisioned", "async", "batch")} == {
+        "serverless", "provisioned", "async", "batch",
+    }  # fmt: skip
+    assert "KmsKeyId" in configuration("multi-model", capture_percent=25)
+    assert "DataCaptureConfig" not in configuration("multi-model", capture_percent=25)
 
 
 def test_what_never_scaled_is_stopped_all_the_same(autoscaling):

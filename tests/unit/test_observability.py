@@ -51,6 +51,7 @@ def test_every_record_carries_the_run(context, capsys, monkeypatch):
 
     assert handler({"run": "run-7", "job_name": "job"}, context) == {
         "run": "run-7",
+        "family": "",
         "job_name": "job",
     }
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -63,8 +63,9 @@ def rollback(monkeypatch, tmp_path):
 
 def test_the_stack_is_that_of_samconfig(rollback, capsys):
     done = {"status": "SUCCEEDED", "output": '{"run": "a", "replaced": "b"}'}
-    order = {"run": "a", "reason": "too many lines"}
-    assert rollback("--config", "prod", "--run", "a", "--reason", "too many lines", **done) == (0, [(MACHINE, order)])
+    order = {"run": "a", "family": "claims", "reason": "too many lines"}
+    asked = ("--run", "a", "--family", "claims", "--reason", "too many lines")
+    assert rollback("--config", "prod", *asked, **done) == (0, [(MACHINE, order)])
     told = [
         "rolling back suspicious-lines in us-east-1",
         "The model of run a is live again, in place of that of run b.",
@@ -74,7 +75,7 @@ def test_the_stack_is_that_of_samconfig(rollback, capsys):
 
 def test_where_nothing_runs_here_it_is_dev(rollback, capsys):
     done = {"status": "SUCCEEDED", "output": '{"run": "a", "replaced": "b"}'}
-    assert rollback(stack="suspicious-lines-dev", **done) == (0, [(MACHINE, {"run": "", "reason": ""})])
+    assert rollback(stack="suspicious-lines-dev", **done) == (0, [(MACHINE, {"run": "", "family": "", "reason": ""})])
     assert capsys.readouterr().out.startswith("rolling back suspicious-lines-dev in us-east-1\n")
 
 

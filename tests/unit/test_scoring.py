@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from frames import BUCKET
 from suspicious_lines import datasets, scoring, store
 from suspicious_lines.errors import EndpointBusyError, ModelGoneError, ModelResponseError
+from suspicious_lines.hosting_modes import host_of
+from suspicious_lines.layout import RunFiles, resource_name
 from suspicious_lines.scoring import bodies, score_features
 
 
@@ -64,6 +66,22 @@ def test_endpoint_errors_are_told_apart(monkeypatch, code, raised):
     monkeypatch.setattr(scoring, "client", lambda service: Failing())
     with pytest.raises(raised):
         scoring._invoke("endpoint", b"1\n")
+
+
+def test_a_model_that_shares_an_endpoint_is_asked_for_by_its_name(monkeypatch):
+    name = resource_name("suspicious-lines", "run", mark="mm")
+    asked = []
+
+    class Runtime:
+        def invoke_endpoint(self, **request):
+            asked.append(request)
+            message = "Failed to download model data(bucket: b, key: k). Please ensure that there is an object"
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "InvokeEndpoint")
+
+    monkeypatch.setattr(scoring, "client", lambda service: Runtime())
+    with pytest.raises(ModelGoneError, match=f"{name}.tar.gz does not exist any more"):
+        scoring.sender(name, "bucket", RunFiles("run"))(b"1\n")
+    assert (asked[0]["EndpointName"], asked[0]["TargetModel"]) == (host_of(name), f"{name}.tar.gz")
 
 
 class Runtime:

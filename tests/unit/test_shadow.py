@@ -107,6 +107,14 @@ def test_an_execution_that_scored_nothing_is_not_shadowed(scored, call):
     assert call("encode_for_challenger", run="duplicate")["parts"] == []
 
 
+def test_a_run_of_a_family_is_not_shadowed(scored, call):
+    train("new", 2)
+    make_live(CHALLENGER)
+    receipt = {"model": {"run": "live"}, "status": "SUCCEEDED", "family": "claims"}
+    store.put_json(BUCKET, "runs/score-1/receipt.json", receipt)
+    assert call("encode_for_challenger")["parts"] == []
+
+
 def test_a_run_that_another_trial_had_a_share_of_is_not_shadowed(scored, call):
     train("new", 2)
     make_live(CHALLENGER)

@@ -12,7 +12,7 @@ from suspicious_lines import datasets, preprocessing, store, stored
 from suspicious_lines.encoder import CATEGORIES, NUMERIC_FEATURES, Encoder
 from suspicious_lines.feature_records import encoder_id
 from suspicious_lines.features import feature_rows
-from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles
+from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles, live_model_key
 from suspicious_lines.model_messages import LiveModel
 from suspicious_lines.settings import PreprocessSettings
 from suspicious_lines.stored import find_stored
@@ -27,13 +27,13 @@ SHA = "cd34" * 16
 FILES = RunFiles("run")
 
 
-def go_live(encoder, run="live"):
+def go_live(encoder, run="live", family=""):
     files = RunFiles(run)
     store.put(BUCKET, files.encoder, encoder.to_json(), "application/json")
     live = LiveModel(
         run=run, endpoint_name="e", max_concurrency=1, encoder_key=files.encoder, threshold=1, promoted_at=str(NOW)
     )  # fmt: skip
-    store.put(BUCKET, LIVE_MODEL_KEY, live.model_dump_json(), "application/json")
+    store.put(BUCKET, live_model_key(family), live.model_dump_json(), "application/json")
 
 
 @pytest.fixture
@@ -76,6 +76,16 @@ def test_the_live_encoders_records_are_read_as_the_forest_reads_them(encoder):
     assert said.model_dump() == {"lines": 90, "model_run": "live", "note": None}
     assert found.text.decode() == encoder.to_json()
     assert rows(found) == sorted(feature_rows(encoder, lines).to_pylist())
+
+
+def test_a_family_reads_what_its_own_live_model_has_encoded(encoder):
+    other = Encoder.fit(lines_frame(50, seed=3))
+    keep(records(encoder, lines_frame(90, seed=2)))
+    keep(records(other, lines_frame(50, seed=3), file="ef56ef56ef56ef56"), name="of-claims")
+    assert find_stored(FILES, SETTINGS, SHA, NOW, "claims")[1].note == "no model is live yet"
+    go_live(other, "of-claims", "claims")
+    found, said = find_stored(FILES, SETTINGS, SHA, NOW, "claims")
+    assert (said.model_run, len(found.numbers)) == ("of-claims", 50)
 
 
 def test_only_the_last_days_are_opened_and_read(encoder, monkeypatch):

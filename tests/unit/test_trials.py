@@ -199,7 +199,7 @@ def call(load_handler, context):
     return lambda function, run="trial-1", **event: load_handler(function)({"run": run, **event}, context)
 
 
-ENDPOINT = {"endpoint_name": "endpoint-of-trial-1", "max_concurrency": 5, "poll_seconds": 1}
+ENDPOINT = dict.fromkeys(("endpoint_name", "host"), "endpoint-of-trial-1") | {"max_concurrency": 5, "poll_seconds": 1}
 
 
 def begin(call, run="trial-1", **given):
@@ -240,6 +240,12 @@ def test_what_cannot_be_tried_is_refused_in_words(call, live, trained, run, word
 def test_runs_that_trained_nothing_are_refused(call, live, receipt):
     store.put_json(BUCKET, "runs/s/receipt.json", receipt)
     with pytest.raises(TrialRefusedError, match="s is no training run that succeeded"):
+        call("prepare_trial", order=order(run="s"))
+
+
+def test_models_of_families_are_refused(call, live):
+    store.put_json(BUCKET, "runs/s/receipt.json", receipt_of("s", "s") | {"family": "claims"})
+    with pytest.raises(TrialRefusedError, match="is of the family claims"):
         call("prepare_trial", order=order(run="s"))
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -360,6 +360,13 @@ def instances_workflow(tmp_path_factory, record):
 
 
 @pytest.fixture(scope="module")
+def families_workflow(tmp_path_factory, record):
+    """A cloud of the module's own with two families."""
+    with _recording(tmp_path_factory, record, Families="claims,deals") as workflow:
+        yield workflow
+
+
+@pytest.fixture(scope="module")
 def trying_workflow(tmp_path_factory, record):
     """A cloud of the module's own, whose stack can try models beside the live one."""
     with _recording(tmp_path_factory, record, Trials="true") as workflow:
@@ -382,6 +389,14 @@ def experiments_workflow(tmp_path_factory, record):
 def sweep_workflow(tmp_path_factory, record):
     """A cloud of the module's own with hyperparameter sweeps."""
     with _recording(tmp_path_factory, record, HyperparameterSweep="true") as workflow:
+        yield workflow
+
+
+@pytest.fixture(scope="module")
+def shared_workflow(tmp_path_factory, record):
+    """A cloud of the module's own with two families on instances, and a model registry."""
+    mode = {"HostingMode": "real-time", "FormerHostingMode": "real-time", "ModelRegistry": "true"}
+    with _recording(tmp_path_factory, record, Families="claims,deals", **mode) as workflow:
         yield workflow
 
 
@@ -413,9 +428,18 @@ def activities() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def spoilt(activities) -> bytes:
+def spoilt(activities, spoil) -> bytes:
+    return spoil(activities)
+
+
+@pytest.fixture(scope="session")
+def spoil() -> Callable[[bytes], bytes]:
+    return _spoilt
+
+
+def _spoilt(body: bytes) -> bytes:
     """The same lines to validate on, but those to train on have minutes and rates of no sense."""
-    lines = pd.read_csv(io.BytesIO(activities))
+    lines = pd.read_csv(io.BytesIO(body))
     rng = np.random.default_rng(1)
     train = split(len(lines), SPLIT_SEED)
     lines.loc[train, "Minutes"] = np.round(np.exp(rng.uniform(np.log(5), np.log(720), train.sum())))

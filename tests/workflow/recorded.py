@@ -13,6 +13,8 @@ RECORD = Path(__file__).parents[1] / "template" / "calls.json"
 _VARIABLE = (
     (r"(?s)(:::\w+/(?:incoming|invoices|verdicts|parked)/).+", r"\1{upload}"),
     (r"(:::\w+/runs/)[^/]+", r"\1{run}"),
+    (r"(:::\w+/models/)[^/]+/", r"\1{family}/"),
+    (r"(:::\w+/multi-model/).+", r"\1{model}"),
     (rf"(:(?:training-job|processing-job|transform-job|model|endpoint-config|endpoint)/{STACK}-).+", r"\1{run}"),
     (rf"(/model/{STACK}-)[^/]+", r"\1{run}"),
     (rf"(:model-package/{STACK}-models/).+", r"\1*"),  # a version may also be what some layer is called
@@ -32,7 +34,8 @@ _VARIABLE = (
     (r"(/async/)[0-9a-f]{32}", r"\1{request}"),
     (r"(/async/(?:answers|failures)/)[0-9a-f-]{36}", r"\1{request}"),
     (rf"(:alarm:{STACK}-).+(-wake)", r"\1{run}\2"),
-    (r"(/dt=\{day\}/)(?!report\.).+(\.\w+)$", r"\1{run}\2"),
+    (r"(/monitoring/dt=\{day\}/)[^/]+/", r"\1{family}/"),
+    (r"(/dt=\{day\}/)(?!(?:\{family\}/)?report\.).+(\.\w+)$", r"\1{run}\2"),
     (r"(/ground-truth/).+(\.\w+)$", r"\1{hour}/{run}\2"),
 )
 
@@ -74,6 +77,7 @@ def _line(need: Need, logical: dict[str, str]) -> str:
     prefixed = [re.sub(r"(=code/)[0-9a-f]+", r"\1{layers}", text) for text in prefixed]
     prefixed = [re.sub(r"(/transformed/).+", r"\1{job}/", text) for text in prefixed]
     prefixed = [re.sub(r"(=scored/dt=)[^/]+/.+", r"\1{day}/{run}", text) for text in prefixed]
+    prefixed = [re.sub(r"(=parked/)[^/]+/", r"\1{family}/", text) for text in prefixed]
     for pattern, name in _VARIABLE:
         resource = re.sub(pattern, name, resource)
     return " ".join([need.action, resource, *(re.sub(r"\d{4}-\d{2}-\d{2}", "{day}", text) for text in prefixed)])

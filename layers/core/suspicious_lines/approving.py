@@ -7,12 +7,12 @@ from suspicious_lines import store
 from suspicious_lines.aws import client
 from suspicious_lines.errors import NoLiveModelError, RunEndedError
 from suspicious_lines.hosting import can_score, delete_endpoint
-from suspicious_lines.layout import RunFiles, resource_name
+from suspicious_lines.layout import RunFiles, incoming, resource_name
 from suspicious_lines.model_messages import LiveModel, ModelChange, ModelVersion
 from suspicious_lines.model_settings import RefuseSettings
 from suspicious_lines.notifications import Note, publish
 from suspicious_lines.promotion import LISTED, change_live_model, find_live_model, replaced
-from suspicious_lines.registering import require, run_of
+from suspicious_lines.registering import family_of_package, require, run_of
 from suspicious_lines.registry_messages import (
     Approval,
     ApprovalRequest,
@@ -37,7 +37,8 @@ def read_approval(request: ApprovalRequest, settings: ApprovalSettings) -> Appro
     """
     package, bucket = _described(request.package), settings.data_bucket
     run, status = run_of(package), package["ModelApprovalStatus"]
-    live = find_live_model(bucket)
+    family = family_of_package(package)
+    live = find_live_model(bucket, family)
     is_live = live is not None and live.run == run
     kept = next((model for model in (live, *live.former) if model.run == run), None) if live else None
     if status == "Approved" and not is_live:
@@ -46,6 +47,7 @@ def read_approval(request: ApprovalRequest, settings: ApprovalSettings) -> Appro
     return Approval(
         status=status,
         model_run=run,
+        family=family,
         job_name=resource_name(settings.resource_prefix, run),
         is_live=live is not None and is_live and run not in live.rejected,
         endpoint=ServingEndpoint(endpoint_name=kept.endpoint_name, max_concurrency=kept.max_concurrency)
@@ -73,7 +75,9 @@ def approve_model(request: ApproveRequest, settings: ApproveSettings) -> Decided
     def approved(current: LiveModel | None) -> LiveModel:
         package = _described(request.package)
         if current is None:
-            raise NoLiveModelError("No model is live: train one by dropping past lines under incoming/.")
+            raise NoLiveModelError(
+                f"No model is live: train one by dropping past lines under {incoming(request.family)}."
+            )
         if any(change.execution == request.run for change in current.history):
             return current  # an earlier try made it live, and perhaps it was replaced since
         if package["ModelApprovalStatus"] != "Approved":
@@ -85,7 +89,7 @@ def approve_model(request: ApproveRequest, settings: ApproveSettings) -> Decided
         start_scaling(endpoint.endpoint_name, settings)  # before it is live: what cannot scale must not be
         return _approved(current, request, chosen, _reason(package), settings.models_kept)
 
-    live = change_live_model(bucket, approved)
+    live = change_live_model(bucket, approved, request.family)
     kept = {model.endpoint_name for model in (live, *live.former)}
     # Nor is this execution's endpoint, where another about the same approval was quicker or it was taken back.
     dropped = [name for model in live.dropped for name in (model.endpoint_name, *model.beside)]
@@ -132,7 +136,7 @@ def reject_model(request: RejectRequest, settings: RefuseSettings) -> Decided:
         AwsUnavailableError: others kept changing the live model meanwhile.
     """
     bucket, run = settings.data_bucket, request.model_run
-    if find_live_model(bucket) is None:
+    if find_live_model(bucket, request.family) is None:
         return Decided(live_run=None)
 
     def rejected(current: LiveModel | None) -> LiveModel:
@@ -145,7 +149,7 @@ def reject_model(request: RejectRequest, settings: RefuseSettings) -> Decided:
         former = former_that_can_serve(noted) if current.run == run else None
         return gone_back(noted, former, "rejected", _reason(package), request.run) if former else noted
 
-    live = change_live_model(bucket, rejected)
+    live = change_live_model(bucket, rejected, request.family)
     if done := _change(live, request.run):
         text = [f"The model of run {run} was rejected. That of run {done.run} is live again in its place."]
         _tell(request, "Rejected model is not live any more", [*text, "", *_how(done, request)], settings)
@@ -153,8 +157,8 @@ def reject_model(request: RejectRequest, settings: RefuseSettings) -> Decided:
         text = [
             f"The model of run {run} was rejected, and it stays live: no former model is kept that could serve.",
             "",
-            "Approve another package, or train a model by dropping past lines under incoming/: it goes live without a",
-            "comparison.",
+            f"Approve another package, or train a model by dropping past lines under {incoming(request.family)}: it",
+            "goes live without a comparison.",
             "",
             f"Package: {request.package}",
             f"Barred by execution {request.run}.",

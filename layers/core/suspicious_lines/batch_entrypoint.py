@@ -45,10 +45,12 @@ def _work(run: str) -> None:
     bucket = settings.data_bucket
     request = PreprocessingRequest.model_validate(store.get_json(bucket, files.preprocessing_job))
     if request.work == "preprocess":
-        dataset = preprocessing.preprocess(PreprocessRequest(run=run, upload=request.upload), settings)
+        dataset = preprocessing.preprocess(
+            PreprocessRequest(run=run, upload=request.upload, family=request.family), settings
+        )
         answer = Preprocessed(dataset=dataset)
     else:
-        wanted = EncodeRequest(run=run, upload=request.upload, gone=request.gone)
+        wanted = EncodeRequest(run=run, upload=request.upload, family=request.family, gone=request.gone)
         # A transform job has one model: the live one.
         encoded = preprocessing.encode_lines(wanted, settings, on_trial=False)
         answer = Preprocessed.model_validate(encoded.model_dump())

@@ -30,7 +30,7 @@ def encode_for_champion(request: ChampionRequest, settings: BucketSettings) -> C
     comparison, because a model that serves nobody must not keep others out.
     """
     bucket, files = settings.data_bucket, RunFiles(request.run)
-    live = find_live_model(bucket)
+    live = find_live_model(bucket, request.family)
     if live is None:
         return Contest(live_run=None, champion=None, parts=[], note=NOTHING_LIVE)
     if live.run in live.rejected:

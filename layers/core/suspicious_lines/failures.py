@@ -7,9 +7,10 @@ from datetime import UTC
 from suspicious_lines import claims, store
 from suspicious_lines.aws import client, found
 from suspicious_lines.costs import estimate, inference_second
-from suspicious_lines.hosting import delete_endpoint, hosted_names, settle
+from suspicious_lines.hosting import delete_endpoint, delete_failed_host, hosted_names, settle
+from suspicious_lines.hosting_modes import host_of, mode_for
 from suspicious_lines.jobs import TRAINING, batch_seconds, stop, stop_batch
-from suspicious_lines.layout import RunFiles, captured_key, resource_name
+from suspicious_lines.layout import RunFiles, captured_key, family_of, resource_name
 from suspicious_lines.messages import Failure, FailureReport, Upload
 from suspicious_lines.notifications import Note, publish
 from suspicious_lines.promotion import withdraw
@@ -28,20 +29,22 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
     """
     bucket = settings.data_bucket
     job = resource_name(settings.resource_prefix, report.run)
-    modes = (settings.hosting_mode, settings.former_hosting_mode)
-    hosted = hosted_names(settings.resource_prefix, report.run, modes)
     error = report.error or report.status
+    upload, names = _upload(report), settings.family_names
+    families = [family_of(upload.key, names)] if upload else ["", *names]  # an approval's input tells none
+    modes = (settings.hosting_mode, settings.former_hosting_mode)
+    modes_hosted = [mode_for(mode, family).name for mode in modes for family in families]
+    hosted = hosted_names(settings.resource_prefix, report.run, modes_hosted)
     cause = _cause(report, job, hosted)
-    upload = _upload(report)
 
     # A promoted model serves the lines to come, and a former one that is kept can do so again: neither is a leftover,
     # even if what followed failed.
     deleted = stop_batch(bucket, report.run)
-    if withdraw(bucket, report.run, hosted):
+    if withdraw(bucket, report.run, hosted, families):
         deleted += stop(TRAINING, job)
         for name in hosted:
             settle(name, SETTLE_SECONDS)
-            deleted += delete_endpoint(name)
+            deleted += delete_endpoint(name) + delete_failed_host(name)
     # A file that cannot be used stays claimed: another delivery of it would only be refused once more.
     if upload and error != _UPLOAD_AT_FAULT:
         claims.release(settings.claim_table, upload, report.run)
@@ -66,6 +69,7 @@ def _report(
         execution_arn=report.execution_arn,
         status=report.status,
         input=upload,
+        family=family_of(upload.key, settings.family_names) if upload else "",
         timings=timings,
         estimated_cost=estimate(
             timings.states, timings.transitions, training_seconds(name), settings.training_instance_type,
@@ -103,7 +107,7 @@ def _cause(report: FailureReport, job: str, hosted: list[str]) -> str:
         cause = json.loads(cause)["errorMessage"]
     describe = {
         "TrainingFailedError": (client("sagemaker").describe_training_job, "TrainingJobName", [job]),
-        "EndpointFailedError": (client("sagemaker").describe_endpoint, "EndpointName", hosted),
+        "EndpointFailedError": (client("sagemaker").describe_endpoint, "EndpointName", list(map(host_of, hosted))),
     }.get(report.error or "")
     if describe:
         tried = ((name, found(describe[0], **{describe[1]: name}) or {}) for name in describe[2])

@@ -6,7 +6,7 @@ the stack has been switched to since.
 
 from typing import Any, NamedTuple
 
-from suspicious_lines.layout import RunFiles, mark_of
+from suspicious_lines.layout import RunFiles, mark_of, resource_name
 from suspicious_lines.settings import LOCAL_DISK, HostingSettings, ScalingSettings
 
 INSTANCES, PROVISIONED = "sagemaker:variant:DesiredInstanceCount", "sagemaker:variant:DesiredProvisionedConcurrency"
@@ -28,12 +28,14 @@ class Scaling(NamedTuple):
 
 
 class Mode:
-    """What one hosting mode makes of a model; `endpoint`: whether it makes one; `queue`: whether that answers from a
-    queue, with instances only while there is something in it; `dimension`: what of it scales."""
+    """What one hosting mode makes of a model; `endpoint`: whether one serves it; `shared`: whether that serves all the
+    models of the mode; `queue`: whether it answers from a queue, with instances only while there is something in it;
+    `dimension`: what of it scales."""
 
     name: str
     mark: str
     endpoint = True
+    shared = False
     queue = False
     dimension: str | None = None
 
@@ -103,6 +105,19 @@ class RealTime(Mode):
         return Scaling(INSTANCES, 1, settings.endpoint_max_instances, {"invocations": tracking})
 
 
+class MultiModel(Mode):
+    """The models of all families behind one real-time endpoint, each loaded when it is first asked for. That endpoint
+    has a name of its own, which is of the mode real-time: it is what scales."""
+
+    name, mark, shared = "multi-model", "mm", True
+
+    def variant(self, settings: HostingSettings) -> dict[str, Any]:
+        return _instances(settings)
+
+    def configuration(self, settings: HostingSettings, files: RunFiles) -> dict[str, Any]:
+        return _volume(settings)  # nothing is captured: that would lie in the folder of one run
+
+
 class Asynchronous(Mode):
     """Instances that work off a queue: none while it has been empty for a while, the first some minutes after."""
 
@@ -148,7 +163,7 @@ class Batch(Mode):
 
 
 MODES: dict[str, Mode] = {
-    mode.name: mode for mode in (Serverless(), Provisioned(), RealTime(), Asynchronous(), Batch())
+    mode.name: mode for mode in (Serverless(), Provisioned(), RealTime(), MultiModel(), Asynchronous(), Batch())
 }
 _BY_MARK = {mode.mark: mode for mode in MODES.values()}
 
@@ -156,6 +171,19 @@ _BY_MARK = {mode.mark: mode for mode in MODES.values()}
 def mode_of(name: str) -> Mode:
     """The mode of a model, by its name."""
     return _BY_MARK[mark_of(name)]
+
+
+def mode_for(hosting_mode: str, family: str) -> Mode:
+    """The mode of a run's model in a stack of this hosting mode: on instances, families share an endpoint."""
+    return MODES["multi-model" if family and hosting_mode == "real-time" else hosting_mode]
+
+
+def host_of(name: str) -> str:
+    """The endpoint that serves a model, by its name: its own, but for models that share one."""
+    if not mode_of(name).shared:
+        return name
+    prefix = name.rsplit("-", 2)[0]
+    return resource_name(prefix, "families/", mark=MODES["real-time"].mark)  # no run is called so
 
 
 def _instances(settings: HostingSettings) -> dict[str, Any]:

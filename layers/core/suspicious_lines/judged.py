@@ -10,7 +10,7 @@ import pandas as pd
 
 from suspicious_lines import datasets, store
 from suspicious_lines.capturing import CAPTURED_COLUMNS, inference_id
-from suspicious_lines.layout import JUDGED_PREFIX
+from suspicious_lines.layout import JUDGED_PREFIX, is_judged_of
 from suspicious_lines.rules import Rules
 from suspicious_lines.verdicts import Answer
 
@@ -102,8 +102,10 @@ def labels(judged: pd.DataFrame) -> pd.DataFrame:
     return known.assign(is_error=(known["verdict"] == "query").to_numpy(bool))
 
 
-def read_labels(bucket: str) -> pd.DataFrame:
-    """All labels that reviewers gave so far, in the columns of the dataset and `is_error`."""
+def read_labels(bucket: str, family: str | None = None) -> pd.DataFrame:
+    """All labels that reviewers gave so far, in the columns of the dataset and `is_error`; of one family, or (empty) of
+    none, or (None) of all."""
     keys = [key for key in store.keys(bucket, JUDGED_PREFIX) if key.endswith(".parquet")]
+    keys = [key for key in keys if family is None or is_judged_of(key, family)]
     read = datasets.read_dataset(bucket, keys) if keys else pd.DataFrame(columns=list(JUDGED_COLUMNS))
     return labels(latest(read.astype(JUDGED_COLUMNS)))

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from suspicious_lines.messages import Dataset, Message, Run, Upload
+from suspicious_lines.messages import Dataset, Family, Message, Run, Upload
 from suspicious_lines.score_messages import ModelInUse
 
 
@@ -14,6 +14,7 @@ class PreprocessingRequest(Message):
 
     run: str = Run
     upload: Upload
+    family: str = Family
     work: Literal["preprocess", "encode_lines"]
     gone: str
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -14,6 +15,7 @@ TAKEN = {
 LIVE_MODEL_KEY = "models/current.json"
 PARKED_PREFIX = "parked/"
 RUNS_PREFIX = "runs/"
+SHARED_PREFIX = "multi-model/"  # what the endpoint that families share serves
 CAPTURED_PREFIX = "scored/"
 JUDGED_PREFIX = "judged/"
 FEATURES_PREFIX = "features/"  # the feature store's, where there is one
@@ -21,7 +23,7 @@ TRIALS_PREFIX = "trials/"
 RUN_TAG = "suspicious-lines:run"
 VARIANT = "forest"  # of every endpoint, as it is deployed its only one
 # What begins the last part of a hosted model's name, by hosting mode: no digest begins so. See hosting_modes.py.
-MARKS = ("", "pc", "rt", "as", "bt")
+MARKS = ("", "pc", "rt", "as", "bt", "mm")
 _OTHER_MODEL = re.compile(r"(champion|shadow)/[0-9a-f]{8}/")
 
 
@@ -140,6 +142,23 @@ def run_of_artifact(uri: str) -> str:
     return uri.partition(f"/{RUNS_PREFIX}")[2].split("/")[0]
 
 
+def family_of(key: str, families: Collection[str]) -> str:
+    """The family of an upload, whose models and thresholds are its own: `claims` of incoming/claims/2026/lines.csv,
+    where that is one of `families`; empty, of none."""
+    folders = key.split("/")[1:-1]
+    return folders[0] if folders and folders[0] in families else ""
+
+
+def incoming(family: str) -> str:
+    """Where to drop past lines that train a model of a family, or of none."""
+    return f"incoming/{family}/" if family else "incoming/"
+
+
+def live_model_key(family: str) -> str:
+    """What says which model scores new lines: those of a family, or (empty) those of none."""
+    return f"models/{family}/current.json" if family else LIVE_MODEL_KEY
+
+
 def part_name(kind: str, number: int) -> str:
     """`validation/part-00007`: parts sort by name in the order of their lines. Kinds: train, test, validation, planted,
     judged, and those of `invoices_kind` and `challenger_kind`."""
@@ -180,14 +199,22 @@ def captured_key(day: date, run: str) -> str:
     return f"{CAPTURED_PREFIX}dt={day.isoformat()}/{run}.parquet"
 
 
-def judged_key(day: date, run: str) -> str:
-    """What reviewers said of lines: one file a review run, partitioned by day. Only ever added to."""
-    return f"{JUDGED_PREFIX}dt={day.isoformat()}/{run}.parquet"
+def judged_key(day: date, run: str, family: str = "") -> str:
+    """What reviewers said of lines: one file a review run and family, partitioned by day. Only ever added to."""
+    folder = f"family={family}/" if family else ""
+    return f"{JUDGED_PREFIX}dt={day.isoformat()}/{folder}{run}.parquet"
 
 
-def monitoring_key(day: date, name: str) -> str:
-    """What was found of a day's lines: report.json and report.html."""
-    return f"monitoring/dt={day.isoformat()}/{name}"
+def is_judged_of(key: str, family: str) -> bool:
+    """Whether the lines in a file of `judged_key` are of a family, or (empty) of none."""
+    found = re.search(r"/family=([^/]+)/", key)
+    return (found[1] if found else "") == family
+
+
+def monitoring_key(day: date, name: str, family: str = "") -> str:
+    """What was found of a day's lines, of a family or of none: report.json and report.html."""
+    folder = f"{family}/" if family else ""
+    return f"monitoring/dt={day.isoformat()}/{folder}{name}"
 
 
 def told_key(run: str, message: str) -> str:
@@ -223,6 +250,11 @@ def resource_name(prefix: str, run: str, attempt: str = "", mark: str = "") -> s
     start = re.sub(r"[^a-zA-Z0-9]", "", run)[:8].lower()
     digest = hashlib.sha256((run + attempt).encode()).hexdigest()
     return f"{prefix}-{start}-{mark}{digest[: 12 - len(mark)]}"
+
+
+def shared_artifact(name: str) -> str:
+    """The file below SHARED_PREFIX that is the artifact of a model of this name, which invocations ask for by it."""
+    return f"{name}.tar.gz"
 
 
 def mark_of(name: str) -> str:

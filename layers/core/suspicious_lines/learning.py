@@ -48,13 +48,11 @@ class Recalibration(BaseModel):
     reason: str
 
 
-class Review(BaseModel):
-    """The document review.json. `model_run` and what is said of precision: the live model; null where none is live."""
+class Lesson(BaseModel):
+    """What verdicts say of a live model; null where none is live."""
 
     model_config = ConfigDict(extra="forbid")
 
-    counts: VerdictCounts = Field(description="of this upload")
-    judged: dict[str, int] = Field(description="lines of all runs by their latest verdict, unsure left out")
     model_run: str | None
     threshold: float | None = Field(description="the live one, after what was changed")
     precision: Precision | None
@@ -62,6 +60,14 @@ class Review(BaseModel):
     by_firm: dict[str, Precision]
     by_matter_type: dict[str, Precision]
     recalibration: Recalibration | None
+
+
+class Review(Lesson):
+    """The document review.json; of the live model of no family, and in `families` of each family's."""
+
+    counts: VerdictCounts = Field(description="of this upload")
+    judged: dict[str, int] = Field(description="lines of all runs by their latest verdict, unsure left out")
+    families: dict[str, Lesson] = {}
     proposals: list[Suppression]
 
 

@@ -10,6 +10,7 @@ from suspicious_lines.text import plain_text
 BUDGET_PATTERN = r"^(0*[1-9]\d*(\.\d+)?|0*\.0*[1-9]\d*|0+\.0*[1-9]\d*)%?$"
 Strategy = Literal["error-median", "budget", "precision", "f-beta", "sigma"]
 Run = Field(pattern=r"^[^/\s]{1,80}$", description="the name of the execution")
+Family = Field(default="", pattern=r"^([a-z0-9][a-z0-9-]{0,30})?$", description="of the upload; empty, of none")
 Part = Field(
     pattern=r"^((champion/[0-9a-f]{8}/)?(validation|planted)|(shadow/[0-9a-f]{8}/)?invoices/[0-9a-f]{8}"
     r"|challenger/[0-9a-f]{8}|judged)/part-\d{5}$"
@@ -77,6 +78,7 @@ class SizeLimits(Message):
 class Claim(Message):
     run: str = Run
     upload: Upload
+    family: str = Family
     claimed: bool
     limits: SizeLimits
 
@@ -144,6 +146,7 @@ class ReceiptRequest(Message):
     run: str = Run
     execution_arn: str
     upload: Upload
+    family: str = Family
     sha256: str
     counts: dict[str, int]
     model_run: str | None = Field(pattern=r"^[^/\s]{1,80}$")

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from suspicious_lines.messages import Message, Run, Upload
+from suspicious_lines.messages import Family, Message, Run, Upload
 from suspicious_lines.score_messages import ModelInUse
 
 
@@ -13,6 +13,7 @@ class ChampionRequest(Message):
     """`parts`: the run's own; `gone`: the endpoint that an earlier try found deleted or useless, or empty."""
 
     run: str = Run
+    family: str = Family
     parts: list[str]
     gone: str
 
@@ -36,6 +37,7 @@ class CompareRequest(Message):
 
 class PromoteRequest(Message):
     run: str = Run
+    family: str = Family
     endpoint_name: str
     max_concurrency: int
     live_run: str | None
@@ -56,9 +58,10 @@ class Refused(Message):
 
 class RestoreOrder(Message):
     """What a person asks for: `run`, which trained the model to go back to (empty: the newest former one that can
-    score); `reason`, in words."""
+    score); `family`, whose model that is; `reason`, in words."""
 
     run: str = Field(default="", pattern=r"^[^/\s]{0,80}$")
+    family: str = Family
     reason: str = Field(default="", max_length=500)
 
 
@@ -123,7 +126,8 @@ class ModelChange(Message):
 class LiveModel(ModelVersion):
     """`models/current.json`: what new lines are scored with, which models before it can be gone back to, which ones
     cannot because their endpoints are deleted, which runs failed and may not go live, of which runs people rejected the
-    model in the registry, which model is on trial, which ones were, and all that was done to it; all newest first."""
+    model in the registry, which model is on trial, which ones were, and all that was done to it; all newest first. Of a
+    family: `models/<family>/current.json`."""
 
     former: list[ModelVersion] = []
     dropped: list[ModelVersion] = []

@@ -3,6 +3,7 @@
 The baseline is the live model's own validation lines: a fifth of its training file, drawn at random, with their scores.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -37,6 +38,7 @@ class DriftReport(BaseModel):
     """The document monitoring/dt=<day>/report.json; `note` says why nothing was measured."""
 
     day: date
+    family: str = ""
     model_run: str | None = None
     promoted_at: str | None = None
     threshold: float | None = None
@@ -58,28 +60,42 @@ class Watched:
 
 
 def measure_drift(request: DriftRequest, settings: DriftSettings) -> Drift:
-    """Measures a day's lines and writes the report and its page; the same day gives the same report.
+    """Measures a day's lines and writes the report and its page; the same day gives the same report. Where there are
+    families, each live model has a report on the lines that it scored, and the answer is the worst of all.
 
     Raises:
         InvalidUploadError: the execution's input names no day.
         EndpointBusyError, ModelGoneError, ModelResponseError: the live endpoint did not score the planted errors.
     """
     bucket, day = settings.data_bucket, _day(request)
-    live = find_live_model(bucket)
-    if live is None:
-        return _write(DriftReport(day=day, note="no model is live"), bucket, None)
-    keys = store.keys(bucket, f"{CAPTURED_PREFIX}dt={day.isoformat()}/")
+    models = {family: find_live_model(bucket, family) for family in ("", *settings.family_names)}
+    keys = store.keys(bucket, f"{CAPTURED_PREFIX}dt={day.isoformat()}/") if any(models.values()) else []
     captured = datasets.read_dataset(bucket, keys) if keys else pd.DataFrame({"model_run": []})
-    lines = captured[(captured["model_run"] == live.run).to_numpy()].reset_index(drop=True)
-    report = DriftReport(
-        day=day,
-        model_run=live.run,
-        promoted_at=live.promoted_at,
-        threshold=live.threshold,
-        runs=len(keys),
-        lines=len(lines),
-        lines_of_other_models=len(captured) - len(lines),
+    return _worst(
+        [
+            _measured(DriftReport(day=day, family=family), live, captured, keys, settings)
+            for family, live in models.items()
+        ]
     )
+
+
+def _measured(
+    report: DriftReport, live: LiveModel | None, captured: pd.DataFrame, keys: list[str], settings: DriftSettings
+) -> Drift:
+    """Measures what the live model of a family, or of none, scored; `keys`: of what was captured of all of them."""
+    bucket = settings.data_bucket
+    if live is None:
+        return _write(report.model_copy(update={"note": "no model is live"}), bucket, None)
+    lines = captured[(captured["model_run"] == live.run).to_numpy()].reset_index(drop=True)
+    found = {
+        "model_run": live.run,
+        "promoted_at": live.promoted_at,
+        "threshold": live.threshold,
+        "runs": len(keys),
+        "lines": len(lines),
+        "lines_of_other_models": len(captured) - len(lines),
+    }
+    report = report.model_copy(update=found)
     if len(lines) < FEWEST_LINES:
         few = f"the live model scored {len(lines)} lines, and {FEWEST_LINES} are needed to tell drift from chance"
         return _write(report.model_copy(update={"note": few}), bucket, live)
@@ -88,9 +104,27 @@ def measure_drift(request: DriftRequest, settings: DriftSettings) -> Drift:
     measures = judged(watched, lines)
     if mode_of(live.endpoint_name).endpoint:
         measures.append(drift.caught(*_planted_scores(watched, lines, bucket, settings.split_seed), MEASURES))
-    measures.append(_rejected(bucket, keys, settings.rejected_percent))
-    found = {"matters": lines["matter_number"].nunique(), "measures": measures}
-    return _write(report.model_copy(update=found), bucket, live)
+    measures.append(_rejected(bucket, keys, settings.rejected_percent, report.family))
+    update = {"matters": lines["matter_number"].nunique(), "measures": measures}
+    return _write(report.model_copy(update=update), bucket, live)
+
+
+def _worst(found: list[Drift]) -> Drift:
+    """All of them as one: sums of what is counted, and the worst of each figure."""
+
+    def pick(name: str, worst: Callable[..., float | None]) -> float | None:
+        return worst((value for drift in found if (value := getattr(drift, name)) is not None), default=None)
+
+    return Drift(
+        day=found[0].day,
+        lines=sum(drift.lines for drift in found),
+        drifted=sum(drift.drifted for drift in found),
+        largest_psi=pick("largest_psi", max),
+        flagged_percent=pick("flagged_percent", max),
+        unseen_percent=pick("unseen_percent", max),
+        catch_percent=pick("catch_percent", min),
+        model_age_days=pick("model_age_days", max),
+    )
 
 
 def judged(watched: Watched, lines: pd.DataFrame) -> list[Measure]:
@@ -129,18 +163,19 @@ def _planted_scores(watched: Watched, lines: pd.DataFrame, bucket: str, seed: in
     return caught[0], caught[1]
 
 
-def _rejected(bucket: str, keys: list[str], percent: float) -> Measure:
-    """The share of lines refused, from the receipts of the runs that captured something."""
+def _rejected(bucket: str, keys: list[str], percent: float, family: str) -> Measure:
+    """The share of lines refused, from the receipts of the family's runs that captured something."""
     read = rejected = 0
     for key in keys:
         run = key.rpartition("/")[2].removesuffix(".parquet")
         found = store.get_with_etag(bucket, RunFiles(run).receipt)
         try:
-            counts = Receipt.model_validate_json(found[0]).counts if found else None
+            receipt = Receipt.model_validate_json(found[0]) if found else None
         except ValidationError:
-            counts = None
-        read += (counts or {}).get("lines_read", 0)
-        rejected += (counts or {}).get("lines_rejected", 0)
+            receipt = None
+        counts = receipt.counts or {} if receipt and receipt.family == family else {}
+        read += counts.get("lines_read", 0)
+        rejected += counts.get("lines_rejected", 0)
     value = rejected / read if read else None
     return Measure(
         name="rejected",
@@ -152,10 +187,9 @@ def _rejected(bucket: str, keys: list[str], percent: float) -> Measure:
 
 
 def _write(report: DriftReport, bucket: str, live: LiveModel | None) -> Drift:
-    store.put(
-        bucket, monitoring_key(report.day, "report.html"), drift_html(report.model_dump()), "text/html; charset=utf-8"
-    )
-    store.put_json(bucket, monitoring_key(report.day, "report.json"), report.model_dump(mode="json"))
+    page, document = (monitoring_key(report.day, name, report.family) for name in ("report.html", "report.json"))
+    store.put(bucket, page, drift_html(report.model_dump()), "text/html; charset=utf-8")
+    store.put_json(bucket, document, report.model_dump(mode="json"))
     by_name = {measure.name: measure for measure in report.measures}
     indices = [measure.value for measure in report.measures if measure.bins and measure.value is not None]
     return Drift(

@@ -11,11 +11,12 @@ from suspicious_lines import executions, store
 from suspicious_lines.aws import client
 from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.hosting import delete_endpoint, hosted_names
+from suspicious_lines.hosting_modes import host_of
 from suspicious_lines.jobs import in_progress, run_of, stop
 from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, told_key
 from suspicious_lines.model_messages import LiveModel, ModelVersion
 from suspicious_lines.notifications import Note, counted, publish
-from suspicious_lines.promotion import find_live_model
+from suspicious_lines.promotion import live_models
 from suspicious_lines.registering import expire_package
 from suspicious_lines.score_messages import ModelInUse
 from suspicious_lines.upkeep_messages import Cleared
@@ -39,11 +40,12 @@ def delete_orphans(settings: OrphanSettings) -> Cleared:
     before = now - timedelta(minutes=settings.sweep_minutes)
     found, jobs = names_hosted(prefix, before), in_progress(prefix, before)
     running = _running(settings)
-    live = find_live_model(settings.data_bucket)
+    live = live_models(settings.data_bucket, settings.family_names)
     needed = running | {model.run for model in _models(live)}
     kept = {name for run in needed for name in hosted_names(prefix, run)}
-    kept |= {model.endpoint_name for model in _models(live)}
+    kept |= {name for model in _models(live) for name in (model.endpoint_name, host_of(model.endpoint_name))}
     kept |= {name for version in _versions(live) for name in version.beside}
+    kept |= {host_of(name) for run in running for name in hosted_names(prefix, run)}  # they may just have made it
     for job in jobs:
         if run_of(job) not in running:
             untold.add("hosted", f"{job.kind.title} {job.name}")
@@ -56,7 +58,7 @@ def delete_orphans(settings: OrphanSettings) -> Cleared:
     for run, keys in _old_runs(settings, now, needed):
         if time.monotonic() > deadline:
             break
-        if run in {model.run for model in _models(find_live_model(settings.data_bucket))}:
+        if run in {model.run for model in _models(live_models(settings.data_bucket, settings.family_names))}:
             continue  # approved, rolled back to or put on trial since this began
         untold.add("runs", run)
         if settings.model_package_group:
@@ -67,13 +69,13 @@ def delete_orphans(settings: OrphanSettings) -> Cleared:
     return untold.tell()
 
 
-def _versions(live: LiveModel | None) -> list[ModelVersion]:
-    return [live, *live.former] if live else []
+def _versions(live: list[LiveModel]) -> list[ModelVersion]:
+    return [version for one in live for version in (one, *one.former)]
 
 
-def _models(live: LiveModel | None) -> list[ModelInUse]:
-    """The live model, the former ones and the one on trial: all whose files are needed."""
-    return [*_versions(live), *([live.challenger] if live and live.challenger else [])]
+def _models(live: list[LiveModel]) -> list[ModelInUse]:
+    """The live models, the former ones and the one on trial: all whose files are needed."""
+    return [*_versions(live), *(one.challenger for one in live if one.challenger)]
 
 
 def names_hosted(prefix: str, before: datetime) -> dict[str, list[str]]:

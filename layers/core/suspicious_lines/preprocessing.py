@@ -21,7 +21,7 @@ from suspicious_lines.errors import AwsRefusedError, InvalidUploadError
 from suspicious_lines.features import feature_rows, joined, labelled_features_csv
 from suspicious_lines.hashing import HashingStream
 from suspicious_lines.hosting_modes import mode_of
-from suspicious_lines.layout import JUDGED_PREFIX, RunFiles, challenger_kind, invoices_kind, part_name
+from suspicious_lines.layout import JUDGED_PREFIX, RunFiles, challenger_kind, invoices_kind, is_judged_of, part_name
 from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import FIELDS, Counts, read_lines, require_enough
 from suspicious_lines.messages import Dataset, Upload
@@ -71,7 +71,7 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
         kept = _read(request.upload, files, bucket, Path(folder), MOST_UPLOAD_MB)
         require_enough(kept.counts, key)
         in_train = split(kept.counts.accepted, settings.split_seed)
-        stored = _stored(files, settings, kept.sha256)
+        stored = _stored(files, settings, kept.sha256, request.family)
         encoder = stored.encoder if stored else _fitted(kept.spill.lines(in_train, ENCODED), key)
         store.put(bucket, files.encoder, stored.text if stored else encoder.to_json(), "application/json")
         parts_written = _write_train(kept.spill, in_train, encoder, files, settings)
@@ -81,7 +81,7 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
         size = part_size(int((~in_train).sum()), MOST_PARTS // 2, settings)
         parts = _write_parts("validation", kept.spill.lines(~in_train), encoder, files, bucket, size)
     parts += _write_parts("planted", [planted], encoder, files, bucket, settings.lines_per_part)
-    judged = _judged(bucket)
+    judged = _judged(bucket, request.family)
     if judged:
         is_error = judged["error"].to_numpy()
         test = labelled_features_csv(encoder, judged, is_error)
@@ -108,28 +108,29 @@ def _fitted(lines: Iterable[pa.Table], key: str) -> Encoder:
         raise InvalidUploadError(key, reason, "These columns should name kinds of work, not single lines.") from error
 
 
-def _stored(files: RunFiles, settings: PreprocessSettings, sha256: str) -> "StoredLines | None":
+def _stored(files: RunFiles, settings: PreprocessSettings, sha256: str, family: str) -> "StoredLines | None":
     """What the feature store has for the training, which is noted for the receipt; None where it is not to be read, or
     has nothing."""
     if not (settings.feature_group and settings.train_on_stored_days):
         return None
     from suspicious_lines.stored import find_stored  # which nothing else here needs
 
-    found, said = find_stored(files, settings, sha256, datetime.now(UTC))
+    found, said = find_stored(files, settings, sha256, datetime.now(UTC), family)
     store.put_json(settings.data_bucket, files.stored, said.model_dump(mode="json"))
     return found
 
 
-def _judged(bucket: str) -> pa.Table | None:
-    """The lines of all runs that reviewers have judged, in the columns of the others; None where there are none.
+def _judged(bucket: str, family: str) -> pa.Table | None:
+    """The lines of all runs of a family, or of none, that reviewers have judged, in the columns of the others; None
+    where there are none.
 
     The label is what they said.
     """
-    if not store.keys(bucket, JUDGED_PREFIX):
+    if not any(is_judged_of(key, family) for key in store.keys(bucket, JUDGED_PREFIX)):
         return None
     from suspicious_lines.judged import read_labels  # pandas and awswrangler, which nothing else here needs
 
-    labels = read_labels(bucket)
+    labels = read_labels(bucket, family)
     labels = labels.assign(error=labels["is_error"].astype("boolean"))
     table = pa.Table.from_pandas(labels[["line", *FIELDS.values(), "repeats"]], preserve_index=False)
     return table if len(table) else None
@@ -147,7 +148,7 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings, on_trial: boo
         AwsRefusedError: the live model's endpoint was deleted behind our back.
     """
     files, bucket = RunFiles(request.run), settings.data_bucket
-    live = live_model(bucket)
+    live = live_model(bucket, request.family)
     # Only where there ever was a trial: other stacks may not even look.
     tried = on_trial and bool(live.challenger or live.trials)
     ended = tried and live.endpoint_name == request.gone and routing.had_challenger(bucket, request.run)

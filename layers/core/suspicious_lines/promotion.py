@@ -1,13 +1,13 @@
-"""The live model: models/current.json names it, and one write swaps it."""
+"""The live model, of each family its own: models/current.json names it, and one write swaps it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from suspicious_lines import parking, store
 from suspicious_lines.errors import AwsUnavailableError, ChampionChangedError, NoLiveModelError, RunEndedError
 from suspicious_lines.hosting import can_score, delete_endpoint, exists
-from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles
+from suspicious_lines.layout import RunFiles, incoming, live_model_key
 from suspicious_lines.model_messages import LiveModel, ModelChange, ModelVersion, PromoteRequest, Refused, RefuseRequest
 from suspicious_lines.model_settings import PromoteSettings, RefuseSettings
 from suspicious_lines.notifications import Note, publish
@@ -48,9 +48,9 @@ def promote_model(request: PromoteRequest, settings: PromoteSettings) -> LiveMod
         start_scaling(request.endpoint_name, settings)  # before it is live: what cannot scale must not be
         return _promoted(current, request, threshold, settings.models_kept)
 
-    live = change_live_model(bucket, promoted)
+    live = change_live_model(bucket, promoted, request.family)
     delete_dropped(live)
-    parking.start_parked(bucket, settings.score_state_machine_arn)
+    parking.start_parked(bucket, settings.score_state_machine_arn, request.family)
     return live
 
 
@@ -109,10 +109,10 @@ def replaced(current: LiveModel | None, new: ModelVersion, change: ModelChange, 
     )
 
 
-def withdraw(bucket: str, run: str, hosted: list[str]) -> bool:
-    """Keeps the model of a failed run from going live, so that its endpoint can be deleted, which has one of the names
-    in `hosted`. False where it is live, or kept to go back to. The endpoint of an approval, whose run is its execution,
-    is that of another run's model.
+def withdraw(bucket: str, run: str, hosted: list[str], families: Iterable[str] = ("",)) -> bool:
+    """Keeps the model of a failed run from going live in any of these families, so that its endpoint can be deleted,
+    which has one of the names in `hosted`. False where it is live, or kept to go back to. The endpoint of an approval,
+    whose run is its execution, is that of another run's model.
 
     It is noted in what promotions replace on condition: one that is under way has either happened, or does not.
     Before the first promotion of all there is nothing to note it in.
@@ -120,8 +120,12 @@ def withdraw(bucket: str, run: str, hosted: list[str]) -> bool:
     Raises:
         AwsUnavailableError: others kept changing the live model meanwhile.
     """
+    return all(_withdrawn(bucket, live_model_key(family), run, hosted) for family in families)
+
+
+def _withdrawn(bucket: str, key: str, run: str, hosted: list[str]) -> bool:
     for _ in range(TRIES):
-        found = store.get_with_etag(bucket, LIVE_MODEL_KEY)
+        found = store.get_with_etag(bucket, key)
         models = json.loads(found[0]) if found else {}  # perhaps another version's: only what is needed is read
         kept = [models, *models.get("former", [])]
         if any(run == model.get("run") or model.get("endpoint_name") in hosted for model in kept):
@@ -129,11 +133,9 @@ def withdraw(bucket: str, run: str, hosted: list[str]) -> bool:
         noted = models.get("withdrawn", [])
         if not found or run in noted or not any(map(exists, hosted)):
             return True
-        if store.replace(
-            bucket, LIVE_MODEL_KEY, store.json_text(models | {"withdrawn": [run, *noted][:LISTED]}), found[1]
-        ):
+        if store.replace(bucket, key, store.json_text(models | {"withdrawn": [run, *noted][:LISTED]}), found[1]):
             return True
-    raise AwsUnavailableError(f"{LIVE_MODEL_KEY} changed {TRIES} times while run {run} was to be noted in it")
+    raise AwsUnavailableError(f"{key} changed {TRIES} times while run {run} was to be noted in it")
 
 
 def refuse_model(request: RefuseRequest, settings: RefuseSettings) -> Refused:
@@ -164,38 +166,44 @@ def refuse_model(request: RefuseRequest, settings: RefuseSettings) -> Refused:
     return Refused(deleted=deleted)
 
 
-def change_live_model(bucket: str, change: Callable[[LiveModel | None], LiveModel]) -> LiveModel:
+def change_live_model(bucket: str, change: Callable[[LiveModel | None], LiveModel], family: str = "") -> LiveModel:
     """Writes what `change` makes of the live model, unless somebody else has written meanwhile: then of theirs. What
     comes back unchanged is not written.
 
     Raises:
         AwsUnavailableError: others kept changing it meanwhile.
     """
+    key = live_model_key(family)
     for _ in range(TRIES):
-        found = store.get_with_etag(bucket, LIVE_MODEL_KEY)
+        found = store.get_with_etag(bucket, key)
         current, etag = (LiveModel.model_validate_json(found[0]), found[1]) if found else (None, None)
         changed = change(current)
-        if changed is current or store.replace(bucket, LIVE_MODEL_KEY, changed.model_dump_json(indent=2) + "\n", etag):
+        if changed is current or store.replace(bucket, key, changed.model_dump_json(indent=2) + "\n", etag):
             return changed
-    raise AwsUnavailableError(f"{LIVE_MODEL_KEY} changed {TRIES} times while this run tried to replace it")
+    raise AwsUnavailableError(f"{key} changed {TRIES} times while this run tried to replace it")
 
 
 def version_of(live: LiveModel) -> ModelVersion:
     return ModelVersion.model_validate(live.model_dump(include=set(ModelVersion.model_fields)))
 
 
-def find_live_model(bucket: str) -> LiveModel | None:
-    found = store.get_with_etag(bucket, LIVE_MODEL_KEY)
+def find_live_model(bucket: str, family: str = "") -> LiveModel | None:
+    found = store.get_with_etag(bucket, live_model_key(family))
     return LiveModel.model_validate_json(found[0]) if found else None
 
 
-def live_model(bucket: str) -> LiveModel:
-    """The live model.
+def live_models(bucket: str, families: Iterable[str]) -> list[LiveModel]:
+    """The live model of no family and those of these, where there are any."""
+    return [live for family in ("", *families) if (live := find_live_model(bucket, family))]
+
+
+def live_model(bucket: str, family: str = "") -> LiveModel:
+    """The live model of a family, or of none.
 
     Raises:
         NoLiveModelError: none was promoted yet.
     """
-    live = find_live_model(bucket)
+    live = find_live_model(bucket, family)
     if live is None:
-        raise NoLiveModelError("No model is live yet: train one by dropping past lines under incoming/.")
+        raise NoLiveModelError(f"No model is live yet: train one by dropping past lines under {incoming(family)}.")
     return live

@@ -13,9 +13,10 @@ from suspicious_lines.promotion import LISTED, change_live_model
 
 
 def recalibrate(
-    bucket: str, review_run: str, judged: pd.DataFrame, floor: float, fewest: int
+    bucket: str, review_run: str, judged: pd.DataFrame, floor: float, fewest: int, family: str = ""
 ) -> tuple[LiveModel | None, Recalibration | None]:
-    """The live model afterwards, and its move where these verdicts moved it, by this try or an earlier one.
+    """The live model of a family, or of none, afterwards, and its move where these verdicts moved it, by this try or an
+    earlier one.
 
     `judged`: labels of all runs. None where no model is live.
 
@@ -32,7 +33,7 @@ def recalibrate(
         return changed
 
     try:
-        return change_live_model(bucket, recalibrated), done
+        return change_live_model(bucket, recalibrated, family), done
     except NoLiveModelError:
         return None, None
 

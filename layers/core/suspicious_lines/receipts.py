@@ -37,6 +37,7 @@ class Receipt(BaseModel):
     execution_arn: str
     status: Literal["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
     input: Upload | None
+    family: str = Field(default="", description="of the upload; empty, of none")
     sha256: str | None = None
     counts: dict[str, int] | None = None
     model: dict[str, str] | None = None
@@ -64,6 +65,7 @@ def write_receipt(request: ReceiptRequest, settings: WriteReceiptSettings) -> Re
         execution_arn=request.execution_arn,
         status="SUCCEEDED",
         input=request.upload,
+        family=request.family,
         sha256=request.sha256,
         counts=request.counts,
         model=_model(request),

@@ -93,6 +93,7 @@ def _metadata(bucket: str, files: RunFiles, receipt: Receipt) -> dict[str, str]:
         "promoted": str(receipt.promotion is not None and receipt.promotion.promoted).lower(),
         "threshold": str(receipt.threshold.value) if receipt.threshold else "",
         "threshold-strategy": receipt.threshold.strategy if receipt.threshold else "",
+        "family": receipt.family,
         "input-bucket": receipt.input.bucket if receipt.input else "",
         "input-key": receipt.input.key if receipt.input else "",
         "input-version": (receipt.input.version_id if receipt.input else None) or "",
@@ -131,6 +132,11 @@ def run_of(package: dict[str, Any]) -> str:
     if not description.startswith(_DESCRIPTION):
         raise PackageUnusableError(f"{package['ModelPackageArn']} was not registered by a run")
     return description.removeprefix(_DESCRIPTION)
+
+
+def family_of_package(package: dict[str, Any]) -> str:
+    """The family of the upload that the model of a described package was trained on; empty, of none."""
+    return package.get("CustomerMetadataProperties", {}).get("family", "")
 
 
 def expire_package(group: str, run: str, why: str) -> None:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from suspicious_lines.messages import Message, Run
+from suspicious_lines.messages import Family, Message, Run
 
 Package = Field(pattern=r"^arn:aws[a-z-]*:sagemaker:[^:]+:\d{12}:model-package/\S+$", description="its ARN")
 
@@ -42,6 +42,7 @@ class Approval(Message):
 
     status: Literal["Approved", "Rejected", "PendingManualApproval"]
     model_run: str
+    family: str = Family
     job_name: str
     is_live: bool
     endpoint: ServingEndpoint | None
@@ -49,11 +50,13 @@ class Approval(Message):
 
 class ApproveRequest(ApprovalRequest):
     model_run: str
+    family: str = Family
     endpoint: ServingEndpoint
 
 
 class RejectRequest(ApprovalRequest):
     model_run: str
+    family: str = Family
 
 
 class Decided(Message):

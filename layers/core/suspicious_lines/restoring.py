@@ -26,16 +26,17 @@ def restore_model(request: RestoreRequest, settings: RestoreSettings) -> Restore
 
     def restored(current: LiveModel | None) -> LiveModel:
         if current is None:
-            raise NoFormerModelError("No model was ever live, so there is none to go back to.")
+            whose = f" of the family {request.order.family}" if request.order.family else ""
+            raise NoFormerModelError(f"No model{whose} was ever live, so there is none to go back to.")
         if any(change.execution == request.run for change in current.history):
             return current
         wanted = _wanted(current, request.order.run, settings.models_kept)
         reason = request.order.reason or NO_REASON
         return gone_back(current, wanted, "rolled back", reason, request.run)
 
-    live = change_live_model(settings.data_bucket, restored)
+    live = change_live_model(settings.data_bucket, restored, request.order.family)
     done = next(change for change in live.history if change.execution == request.run)
-    _tell(done, request.run, settings)
+    _tell(done, request, settings)
     return Restored(run=done.run, replaced=done.replaced)
 
 
@@ -88,7 +89,8 @@ def gone_back(
     )
 
 
-def _tell(done: ModelChange, execution: str, settings: RestoreSettings) -> None:
+def _tell(done: ModelChange, request: RestoreRequest, settings: RestoreSettings) -> None:
+    execution, family = request.run, request.order.family
     text = [
         f"The model of run {done.run} is live again, in place of that of run {done.replaced}.",
         "",
@@ -96,7 +98,7 @@ def _tell(done: ModelChange, execution: str, settings: RestoreSettings) -> None:
         f"Rolled back at {done.at} by execution {execution}.",
         "",
         "Files that began before then end with the model they began with. To undo it:",
-        f"make rollback RUN={done.replaced}",
+        f"make rollback RUN={done.replaced}{f' FAMILY={family}' if family else ''}",
         "",
     ]
     note = Note(settings.data_bucket, execution, "rolled-back")

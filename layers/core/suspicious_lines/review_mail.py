@@ -18,20 +18,21 @@ def notify_of_review(request: NotifyOfReviewRequest, settings: NotifyOfReviewSet
     """Tells the reviewers; and the operators where the threshold was moved or there is something to accept."""
     files, bucket = RunFiles(request.run), settings.data_bucket
     review = store.get_json(bucket, files.result("review.json"))
+    families = review.get("families", {})  # not yet in what another version wrote
+    models = ({"": review} if review["model_run"] or not families else {}) | families
     refused = from_csv(store.get_bytes(bucket, files.rejected))
     text = "\n".join(
         [
             *_opening(request.upload.name, review),
             *refusals(refused, "verdict"),
-            *_precision(review),
-            *_changes(review),
+            *(line for family, lesson in models.items() for line in (*_precision(lesson, family), *_changes(lesson))),
             *_proposals(review, bucket, files),
             *place(f"s3://{bucket}/{files.prefix}"),
         ]
     )
     subject = subject_of(review)
     message = publish(Note(bucket, request.run, "review"), settings.reviewers_topic_arn, subject, text)
-    if review["recalibration"] or review["proposals"]:
+    if any(lesson["recalibration"] for lesson in models.values()) or review["proposals"]:
         note = Note(bucket, request.run, "review-to-operators")
         publish(note, settings.operators_topic_arn, subject, text)
     return Notified(message_id=message)
@@ -61,9 +62,9 @@ def _opening(key: str, review: dict[str, Any]) -> list[str]:
     ]
 
 
-def _precision(review: dict[str, Any]) -> list[str]:
+def _precision(review: dict[str, Any], family: str) -> list[str]:
     found = review["precision"]
-    text = ["", RULER, "How often is the live model right?"]
+    text = ["", RULER, f"How often is the live model{f' of {family}' if family else ''} right?"]
     if not found or not found["judged"]:
         return [*text, "Nobody has judged a line that it flagged yet."]
     text.append(f"Rightly queried: {_share(found)}.")

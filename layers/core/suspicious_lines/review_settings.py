@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from suspicious_lines.settings import BucketSettings
+from suspicious_lines.settings import BucketSettings, FamilySettings
 
 
-class LearnSettings(BucketSettings):
+class LearnSettings(BucketSettings, FamilySettings):
     precision_floor: float = Field(gt=0, lt=1)
     recalibration_verdicts: int = Field(ge=0)
 

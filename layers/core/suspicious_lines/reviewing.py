@@ -13,7 +13,7 @@ from suspicious_lines.errors import InvalidUploadError
 from suspicious_lines.hashing import HashingStream
 from suspicious_lines.judged import ground_truth, judged_lines, read_labels
 from suspicious_lines.layout import RunFiles, ground_truth_key, judged_key
-from suspicious_lines.learning import GROUPS, Precision, Review, by_group, flagged_by
+from suspicious_lines.learning import GROUPS, Lesson, Precision, Review, by_group, flagged_by
 from suspicious_lines.recalibration import recalibrate
 from suspicious_lines.review_messages import LearnRequest, Lessons, Verdicts, VerdictsRequest
 from suspicious_lines.review_settings import LearnSettings
@@ -48,15 +48,16 @@ def read_verdicts(request: VerdictsRequest, settings: BucketSettings) -> Verdict
     by_run: dict[str, list[Answer]] = {}
     for answer in answers.kept:
         by_run.setdefault(answer.run, []).append(answer)
-    judged = pd.concat(
-        [
-            judged_lines(request.run, request.started_at, told, runs[run][1], _listed(bucket, run), runs[run][0])
-            for run, told in by_run.items()
-        ],
-        ignore_index=True,
-    )
-    datasets.write_dataset(judged, bucket, judged_key(request.started_at.astimezone(UTC).date(), request.run))
-    labels = ground_truth(judged)
+    by_family: dict[str, list[pd.DataFrame]] = {}
+    for run, told in by_run.items():
+        receipt, scored = runs[run]
+        lines = judged_lines(request.run, request.started_at, told, scored, _listed(bucket, run), receipt)
+        by_family.setdefault(receipt.get("family", ""), []).append(lines)
+    judged = {family: pd.concat(frames, ignore_index=True) for family, frames in by_family.items()}
+    for family, lines in judged.items():
+        key = judged_key(request.started_at.astimezone(UTC).date(), request.run, family)
+        datasets.write_dataset(lines, bucket, key)
+    labels = "".join(ground_truth(lines) for lines in judged.values())
     store.put(bucket, ground_truth_key(request.started_at, request.run), labels, "application/jsonlines")
     return Verdicts(counts=answers.counts(), sha256=stream.hexdigest())
 
@@ -81,7 +82,8 @@ def _listed(bucket: str, run: str) -> list[dict[str, str]]:
 
 
 def learn_from_verdicts(request: LearnRequest, settings: LearnSettings) -> Lessons:
-    """Measures the live model by all verdicts so far, moves its threshold where they say so, and proposes suppressions.
+    """Measures the live model by all verdicts so far, moves its threshold where they say so, and proposes suppressions;
+    where there are families, the live model of each.
 
     Raises:
         AwsUnavailableError: others kept changing the live model meanwhile.
@@ -90,19 +92,13 @@ def learn_from_verdicts(request: LearnRequest, settings: LearnSettings) -> Lesso
     files, bucket = RunFiles(request.run), settings.data_bucket
     accepted = Suppressions.read(bucket)
     judged = read_labels(bucket)
-    live, moved = recalibrate(bucket, request.run, judged, settings.precision_floor, settings.recalibration_verdicts)
-    # Measured at the threshold that the lines were flagged by, before it was moved.
-    measured = live.model_copy(update={"threshold": moved.before}) if live and moved else live
-    flagged = flagged_by(judged, measured) if measured else judged.iloc[:0]
     queried = int(judged["is_error"].sum())
+    models = {family: _lesson(request.run, judged, settings, family) for family in ("", *settings.family_names)}
     review = Review(
         counts=request.counts,
         judged={"query": queried, "fine": len(judged) - queried},
-        model_run=live.run if live else None,
-        threshold=live.threshold if live else None,
-        precision=Precision.of(flagged["is_error"].to_numpy(bool)) if live else None,
-        **{name: by_group(flagged, column) for name, column in GROUPS.items()},
-        recalibration=moved,
+        **dict(models.pop("")),
+        families=models,
         proposals=propose(judged, accepted, request.started_at.astimezone(UTC).date()),
     )
     if review.proposals:
@@ -111,6 +107,22 @@ def learn_from_verdicts(request: LearnRequest, settings: LearnSettings) -> Lesso
     store.put_json(bucket, files.result("review.json"), review.model_dump(mode="json"))
     return Lessons(
         precision=review.precision.precision if review.precision else None,
-        threshold_moved=moved is not None,
+        threshold_moved=any(lesson.recalibration for lesson in (review, *models.values())),
         proposals=len(review.proposals),
+    )
+
+
+def _lesson(run: str, judged: pd.DataFrame, settings: LearnSettings, family: str) -> Lesson:
+    """What the verdicts say of the live model of a family, or of none, once they have moved its threshold."""
+    bucket, floor, fewest = settings.data_bucket, settings.precision_floor, settings.recalibration_verdicts
+    live, moved = recalibrate(bucket, run, judged, floor, fewest, family)
+    # Measured at the threshold that the lines were flagged by, before it was moved.
+    measured = live.model_copy(update={"threshold": moved.before}) if live and moved else live
+    flagged = flagged_by(judged, measured) if measured else judged.iloc[:0]
+    return Lesson(
+        model_run=live.run if live else None,
+        threshold=live.threshold if live else None,
+        precision=Precision.of(flagged["is_error"].to_numpy(bool)) if live else None,
+        **{name: by_group(flagged, column) for name, column in GROUPS.items()},
+        recalibration=moved,
     )

@@ -9,16 +9,17 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from suspicious_lines.aws import client, error_code
-from suspicious_lines.hosting_modes import mode_of
+from suspicious_lines.hosting_modes import host_of, mode_of
 from suspicious_lines.layout import VARIANT
 from suspicious_lines.settings import ScalingSettings
 
 
 def start_scaling(name: str, settings: ScalingSettings) -> None:
-    """Lets the endpoint of this name scale, which must be InService; where its mode does not, nothing is called.
+    """Lets the endpoint of a model scale, which must be InService; where its mode does not, nothing is called.
 
     It may be repeated: what is there is written again.
     """
+    name = host_of(name)
     scaling = mode_of(name).scaling(name, settings)
     if scaling is None:
         return

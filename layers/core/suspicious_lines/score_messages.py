@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import AwareDatetime
 
-from suspicious_lines.messages import Dataset, Message, Run, Upload
+from suspicious_lines.messages import Dataset, Family, Message, Run, Upload
 
 
 class EncodeRequest(Message):
@@ -12,6 +12,7 @@ class EncodeRequest(Message):
 
     run: str = Run
     upload: Upload
+    family: str = Family
     gone: str
 
 
@@ -34,6 +35,7 @@ class Encoded(Message):
 class ParkRequest(Message):
     run: str = Run
     upload: Upload
+    family: str = Family
     detail: dict[str, Any]
 
 

@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,14 +13,15 @@ from suspicious_lines import arrow, datasets, store
 from suspicious_lines.asynchronous import invoke_async
 from suspicious_lines.aws import client, error_code, error_message
 from suspicious_lines.errors import EndpointBusyError, ModelGoneError, ModelResponseError
-from suspicious_lines.hosting_modes import mode_of
-from suspicious_lines.layout import RunFiles, is_challengers
+from suspicious_lines.hosting_modes import host_of, mode_of
+from suspicious_lines.layout import RunFiles, is_challengers, shared_artifact
 from suspicious_lines.messages import Scored, ScoreRequest
 from suspicious_lines.settings import BucketSettings
 
 # Serverless endpoints take and give 4 MB. An answer holds about 30 bytes a line ({"score":1.2345678901234567},).
 MOST_REQUEST_BYTES = 4_000_000
 MOST_REQUEST_LINES = 100_000
+_GONE = ("not found", "Failed to download model data")  # the endpoint, and a model that was one of several behind it
 _BUSY_CODES = {"ThrottlingException", "ModelNotReadyException", "ServiceUnavailable", "InternalDependencyException"}
 
 Send = Callable[[bytes], bytes]
@@ -105,20 +107,22 @@ def sender(endpoint_name: str, bucket: str, files: RunFiles) -> Send:
     """
     if mode_of(endpoint_name).queue:
         return functools.partial(invoke_async, endpoint_name, bucket, files)
-    return functools.partial(_invoke, endpoint_name)
+    target: dict[str, Any] = {"TargetModel": shared_artifact(endpoint_name)} if mode_of(endpoint_name).shared else {}
+    return functools.partial(_invoke, host_of(endpoint_name), **target)
 
 
-def _invoke(endpoint_name: str, body: bytes) -> bytes:
+def _invoke(endpoint_name: str, body: bytes, **target: str) -> bytes:
     try:
         answer = client("sagemaker-runtime").invoke_endpoint(
-            EndpointName=endpoint_name, ContentType="text/csv", Accept="application/json", Body=body
+            EndpointName=endpoint_name, **target, ContentType="text/csv", Accept="application/json", Body=body
         )
     except ClientError as error:
         code = error_code(error)
         if code in _BUSY_CODES:
             raise EndpointBusyError(f"{endpoint_name}: {code}") from error
-        if code == "ValidationError" and "not found" in error_message(error):
-            raise ModelGoneError(f"{endpoint_name} does not exist any more") from error
+        if code == "ValidationError" and any(words in error_message(error) for words in _GONE):
+            name = target.get("TargetModel", endpoint_name)
+            raise ModelGoneError(f"{name} does not exist any more") from error
         if code == "ModelError" and not 400 <= int(str(error.response.get("OriginalStatusCode", 400))) < 500:
             raise EndpointBusyError(f"{endpoint_name}: {error_message(error)}") from error  # the platform's fault
         if code == "ModelError":

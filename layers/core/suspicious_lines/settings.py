@@ -53,7 +53,17 @@ class ClaimTableSettings(Settings):
     claim_table: str = Field(min_length=3)
 
 
-class ClaimSettings(ClaimTableSettings):
+class FamilySettings(Settings):
+    """`families`: their names, with a comma between them; empty, there are none."""
+
+    families: str = Field(pattern=r"^$|^[a-z0-9][a-z0-9-]{0,30}(,[a-z0-9][a-z0-9-]{0,30})*$")
+
+    @property
+    def family_names(self) -> tuple[str, ...]:
+        return tuple(filter(None, self.families.split(",")))
+
+
+class ClaimSettings(ClaimTableSettings, FamilySettings):
     distributed_above_mb: float = Field(ge=0)
     batch_above_mb: float = Field(ge=0)
 
@@ -155,7 +165,7 @@ class WriteReceiptSettings(ReceiptSettings):
     train_on_stored_days: int = Field(ge=0, le=3650)
 
 
-class FailureSettings(ReceiptSettings, ClaimTableSettings):
+class FailureSettings(ReceiptSettings, ClaimTableSettings, FamilySettings):
     """`former_hosting_mode`: that of runs which began before the stack was switched to another."""
 
     hosting_mode: HostingMode

@@ -3,6 +3,8 @@
 It works on what a run has left, once that has succeeded: no failure and no delay of the shadow can reach the run.
 """
 
+import json
+
 import pandas as pd
 
 from suspicious_lines import datasets, store
@@ -23,13 +25,16 @@ NOTHING = Shadow(parts=[], challenger=None, endpoint_name="", max_concurrency=1)
 def encode_for_challenger(request: ShadowRequest, settings: BucketSettings) -> Shadow:
     """Encodes the lines of a run that has scored new lines as the model in the shadow reads them.
 
-    Nothing where no model is in the shadow, where the execution scored nothing (a duplicate, or a parked upload), and
-    where a trial that has ended meanwhile had a share of its invoices.
+    Nothing where no model is in the shadow, where the execution scored nothing (a duplicate, or a parked upload) or the
+    lines of a family, and where a trial that has ended meanwhile had a share of its invoices.
     """
     bucket, files = settings.data_bucket, RunFiles(request.run)
     live = find_live_model(bucket)
     challenger = live.challenger if live else None
-    if not challenger or challenger.kind != "shadow" or not store.exists(bucket, files.receipt):
+    if not challenger or challenger.kind != "shadow":
+        return NOTHING
+    told = store.get_with_etag(bucket, files.receipt)
+    if not told or json.loads(told[0]).get("family"):
         return NOTHING
     scored, parts = store.get_json(bucket, files.parts), []
     if any(map(is_challengers, scored)):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
@@ -99,6 +100,13 @@ def delete(bucket: str, key: str) -> None:
 
 def put(bucket: str, key: str, body: bytes | str | BinaryIO, content_type: str) -> None:
     client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
+
+
+def copy(source: str, bucket: str, key: str) -> None:
+    """Copies an object, whose URI is `source`."""
+    place = urlsplit(source)
+    copied = {"Bucket": place.netloc, "Key": place.path.lstrip("/")}
+    client("s3").copy_object(Bucket=bucket, Key=key, CopySource=copied)
 
 
 def link(bucket: str, key: str, seconds: int) -> str:

@@ -45,7 +45,7 @@ class StoredLines:
 
 
 def find_stored(
-    files: RunFiles, settings: PreprocessSettings, sha256: str, now: datetime
+    files: RunFiles, settings: PreprocessSettings, sha256: str, now: datetime, family: str = ""
 ) -> tuple[StoredLines | None, Stored]:
     """The latest record of each line that the live model's encoder has encoded in the last `train_on_stored_days`, but
     for lines of the file with this digest: they are to be trained on or validated on anyway.
@@ -54,7 +54,7 @@ def find_stored(
     what an earlier try has noted: by now another model may be live, and parts of both encoders would be trained on.
     """
     bucket = settings.data_bucket
-    said = _first_said(files, bucket)
+    said = _first_said(files, bucket, family)
     if said.model_run is None:
         return None, said
     key = RunFiles(said.model_run).encoder
@@ -77,11 +77,11 @@ def find_stored(
     )
 
 
-def _first_said(files: RunFiles, bucket: str) -> Stored:
-    """What an earlier try has noted, or whose encoder is to be asked for."""
+def _first_said(files: RunFiles, bucket: str, family: str) -> Stored:
+    """What an earlier try has noted, or whose encoder is to be asked for: no other family has encoded lines by it."""
     if noted := store.get_with_etag(bucket, files.stored):
         return Stored.model_validate_json(noted[0])
-    live = find_live_model(bucket)
+    live = find_live_model(bucket, family)
     return Stored(lines=0, model_run=live.run) if live else Stored(lines=0, note="no model is live yet")
 
 

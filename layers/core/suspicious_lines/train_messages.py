@@ -2,12 +2,13 @@
 
 from pydantic import AwareDatetime, Field
 
-from suspicious_lines.messages import ChosenThreshold, Dataset, Message, Run, Upload
+from suspicious_lines.messages import ChosenThreshold, Dataset, Family, Message, Run, Upload
 
 
 class PreprocessRequest(Message):
     run: str = Run
     upload: Upload
+    family: str = Family
 
 
 class TrainingRequest(Message):
@@ -25,14 +26,17 @@ class DeployRequest(Message):
     """`run` names the model and its endpoint; the job may be another run's."""
 
     run: str = Run
+    family: str = Family
     job_name: str
 
 
 class Endpoint(Message):
-    """`max_concurrency`: parts that it is sent at once; 0 of a model without an endpoint, by which transform jobs
-    score."""
+    """`endpoint_name`: of the run's model, and of its endpoint where it has its own; `host`: of the endpoint that
+    serves it; `max_concurrency`: parts that it is sent at once; 0 of a model without an endpoint, by which transform
+    jobs score."""
 
     endpoint_name: str
+    host: str
     max_concurrency: int
     poll_seconds: int
 

@@ -47,6 +47,8 @@ def prepare_trial(request: TrialRequest, settings: PrepareTrialSettings) -> Prep
     receipt = json.loads(told[0]) if told else {}  # perhaps another version's: only what is needed is read
     if receipt.get("status") != "SUCCEEDED" or (receipt.get("model") or {}).get("run") != run:
         raise TrialRefusedError(f"{run or 'No run'} is no training run that succeeded: its model cannot be tried.")
+    if family := receipt.get("family"):
+        raise TrialRefusedError(f"The model of run {run} is of the family {family}: trials are of models of none.")
     from suspicious_lines.encoder import Encoder  # numpy, which nothing else here needs
 
     found = store.get_with_etag(bucket, RunFiles(run).encoder)

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from suspicious_lines.settings import BucketSettings, ClaimTableSettings, ResourcePrefix, Settings
+from suspicious_lines.settings import BucketSettings, ClaimTableSettings, FamilySettings, ResourcePrefix, Settings
 
 
 class UpkeepSettings(BucketSettings):
@@ -20,7 +20,7 @@ class SweepSettings(UpkeepSettings, ClaimTableSettings):
     report_failure_function_arn: str = Field(pattern=r"^arn:aws[a-z-]*:lambda:.+$")
 
 
-class OrphanSettings(UpkeepSettings):
+class OrphanSettings(UpkeepSettings, FamilySettings):
     resource_prefix: ResourcePrefix
     run_retention_days: int = Field(ge=0)
     model_package_group: str  # empty: there is no model registry
