@@ -32,6 +32,8 @@ from local.cloud import LAPTOP_PARAMETERS, ROOT, Cloud
 
 CELL = Path(__file__).with_name("cold_start.py")
 LINES = 5_000
+# Parameters that bring the functions of optional stacks.
+OPTIONS = ("Monitoring", "ModelRegistry", "FeatureStore", "Trials", "Experiments", "HyperparameterSweep")
 _POWERTOOLS = """
 from aws_lambda_powertools import Logger, Metrics, Tracer
 logger, metrics, tracer = Logger(), Metrics(), Tracer()
