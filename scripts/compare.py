@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from costs import DAYS, read_receipts
 from deployed import Stack, add_stack_options, find_stack
 
-from suspicious_lines.layout import RunFiles
+from suspicious_lines.layout import RunFiles, resource_name
 from suspicious_lines.receipts import Receipt
 from suspicious_lines.tracking import RunRecord, record_of
 
@@ -61,16 +61,17 @@ def _receipt(s3: Any, bucket: str, run: str) -> Receipt:
 
 
 def _record(stack: Stack, bucket: str, receipt: Receipt) -> RunRecord:
-    """The artifact's key has the name of the training job.
+    """The artifact's key has the name of the training job; beside it are those of a sweep's candidates.
 
     Raises:
         RuntimeError: the run's files are gone.
     """
     s3, files = stack.client("s3"), RunFiles(receipt.run)
     models = s3.list_objects_v2(Bucket=bucket, Prefix=files.model).get("Contents", [])
-    if not models:
+    jobs = {model["Key"].removeprefix(files.model).partition("/")[0] for model in models}
+    job = next((job for job in jobs if job.endswith(resource_name("", receipt.run))), None)
+    if job is None:
         raise RuntimeError(f"the files of run {receipt.run} are gone")
-    job = models[0]["Key"].removeprefix(files.model).partition("/")[0]
     metrics = json.loads(s3.get_object(Bucket=bucket, Key=files.result("metrics.json"))["Body"].read())
     described = stack.client("sagemaker").describe_training_job(TrainingJobName=job)
     return record_of(bucket, job, receipt, metrics, described)

@@ -21,6 +21,7 @@ _SCORED_BY_JOBS = ("validation", "invoices/{model}")
 _ENDPOINT = f"arn:aws:sagemaker:us-east-1:000000000000:endpoint/{STACK}-{{run}}"
 _TRACKING = f"arn:aws:cloudwatch:us-east-1:000000000000:alarm:TargetTracking-endpoint/{STACK}-{{run}}"
 _BY_QUEUE = ("ChooseThresholdFunction", "FlagLinesFunction", "FinishTransformFunction", "MeasureDriftFunction")
+_COMPONENT = f"arn:aws:sagemaker:us-east-1:000000000000:experiment-trial-component/{STACK}-{{run}}"
 _BUCKET = "arn:aws:s3:::DataBucket/runs/{run}"
 _ASKED_OF_SCALING = "https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling-prerequisites.html"
 _SCALING_ROLE = "aws-service-role/sagemaker.application-autoscaling.amazonaws.com"
@@ -117,6 +118,11 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
     ),
     (
         "TrackRunFunction",
+        [f"sagemaker:DeleteTrialComponent {_COMPONENT}"],
+        "where a trial takes no more components: tests/unit/test_tracking.py",
+    ),
+    (
+        "TrackRunFunction",
         [f"sagemaker-mlflow:{action} {{MlflowServerArn}}" for action in _MLFLOW],
         "a tracking server that SageMaker manages, whose requests boto3 does not make: tests/unit/test_mlflow_runs.py, "
         "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsagemakerwithmlflow.html",
@@ -132,7 +138,7 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         "nothing was ever live: tests/unit/test_restoring.py",
     ),
     *(
-        (name, ["s3:ListBucket arn:aws:s3:::DataBucket"], "what it looks for is not there: tests/unit/test_trials.py")
+        (name, ["s3:ListBucket arn:aws:s3:::DataBucket"], "what it looks for is not there: tests/unit/test_trying.py")
         for name in ("PrepareTrialFunction", "AbandonTrialFunction", "EncodeForChallengerFunction")
     ),
     (

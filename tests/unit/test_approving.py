@@ -126,6 +126,13 @@ def test_an_approved_model_goes_live_with_the_threshold_of_its_training(cloud, c
     assert told(cloud) == []
 
 
+def test_a_former_model_keeps_what_its_endpoint_runs_on(call, live):
+    former = version("b", 2.0).model_copy(update={"beside": ["another-forest"]})
+    store.put_json(BUCKET, "models/current.json", live.model_copy(update={"former": [former]}).model_dump(mode="json"))
+    call("approve_model", "b", endpoint=MADE | {"endpoint_name": "endpoint-b"})
+    assert live_model(BUCKET).beside == ["another-forest"]
+
+
 def test_what_cannot_scale_does_not_go_live(call, live, monkeypatch):
     def refused(name, settings):
         assert (name, settings.endpoint_max_instances) == (MADE["endpoint_name"], 2)

@@ -10,7 +10,7 @@ import pytest
 from frames import BUCKET, ROOT
 from suspicious_lines import store
 from suspicious_lines.costs import estimate
-from suspicious_lines.layout import RunFiles
+from suspicious_lines.layout import RunFiles, resource_name
 from suspicious_lines.receipts import Receipt
 
 METRICS = {"threshold": {"value": 4.5}, "self_test": {"fee": {"planted": 4, "caught": 3}}, "flagged": 1234}
@@ -53,7 +53,8 @@ def ran(compare):
 
     def leave(run, days=1, trees=100, average_precision=None, trained=True):
         files, started = RunFiles(run), datetime.now(UTC) - timedelta(days=days)
-        compare.jobs[f"job-{run}"] = trees
+        job = resource_name("suspicious-lines", run)
+        compare.jobs |= {job: trees, f"a-candidate-of-{run}": 999}
         receipt = {
             "run": run,
             "execution_arn": "arn",
@@ -67,7 +68,8 @@ def ran(compare):
         receipt = Receipt.model_validate(receipt)
         store.put_json(BUCKET, files.receipt, receipt.model_dump(mode="json"))
         if trained:
-            store.put(BUCKET, f"{files.model}job-{run}/output/model.tar.gz", b"x", "x")
+            for name in (f"a-candidate-of-{run}", job):
+                store.put(BUCKET, f"{files.model}{name}/output/model.tar.gz", b"x", "x")
             store.put_json(BUCKET, files.result("metrics.json"), METRICS | {"average_precision": average_precision})
         return receipt
 
@@ -112,7 +114,7 @@ def test_what_cannot_be_compared_is_said(compare, ran, cloud):
     ran("scored", trained=False)
     assert compare("--runs", "scored")[2] == "compare: run scored trained no model: it ended as SUCCEEDED\n"
     ran("a")
-    store.delete(BUCKET, "runs/a/model/job-a/output/model.tar.gz")
+    store.delete(BUCKET, f"runs/a/model/{resource_name('suspicious-lines', 'a')}/output/model.tar.gz")
     assert compare("--runs", "a")[2] == "compare: the files of run a are gone\n"
     store.put_json(BUCKET, "runs/old/receipt.json", json.loads('{"run": "old"}'))
     assert compare("--runs", "old")[0] == 1

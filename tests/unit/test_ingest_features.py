@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -198,7 +199,7 @@ def test_what_a_busy_store_leaves_is_sent_again_and_nothing_else(ingest, aws):
 def test_pauses_grow_and_end(ingest, aws, monkeypatch):
     pauses = []
     monkeypatch.setattr(ingesting.random, "uniform", lambda low, high: high)
-    monkeypatch.setattr(ingesting.time, "sleep", pauses.append)
+    monkeypatch.setattr(ingesting, "time", SimpleNamespace(sleep=pauses.append))  # and not that of other threads
     leave(lines_frame(10))
     aws.answers = [unprocessed(3)] * ingesting.TRIES
     with pytest.raises(AwsUnavailableError, match="3 of 10 records were not taken"):

@@ -69,10 +69,10 @@ def scored(cloud):
     return judged
 
 
-def make_live(challenger):
+def make_live(challenger, rejected=()):
     live = LiveModel(
         run="live", endpoint_name="endpoint-live", max_concurrency=3, encoder_key="runs/live/encoder.json",
-        threshold=1.5, promoted_at="2026-11-01T00:00:00+00:00", challenger=challenger,
+        threshold=1.5, promoted_at="2026-11-01T00:00:00+00:00", challenger=challenger, rejected=list(rejected),
     )  # fmt: skip
     store.put_json(BUCKET, "models/current.json", live.model_dump(mode="json"))
 
@@ -98,6 +98,12 @@ def test_the_runs_lines_are_encoded_as_the_challenger_reads_them(scored, call):
 @pytest.mark.parametrize("challenger", [None, CHALLENGER.model_copy(update={"kind": "ab"})])
 def test_without_a_model_in_the_shadow_there_is_nothing_to_score(scored, call, challenger):
     make_live(challenger)
+    assert call("encode_for_challenger")["parts"] == []
+
+
+def test_a_model_that_was_rejected_in_the_registry_scores_no_more(scored, call):
+    train("new", 2)
+    make_live(CHALLENGER, rejected=["new"])
     assert call("encode_for_challenger")["parts"] == []
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from frames import BUCKET, ROOT
 from suspicious_lines import store, tracking, trial_components
 from suspicious_lines.costs import estimate
-from suspicious_lines.errors import AwsUnavailableError
+from suspicious_lines.errors import AwsUnavailableError, QuotaExceededError
 from suspicious_lines.layout import RunFiles, resource_name
 from suspicious_lines.receipts import Receipt
 from suspicious_lines.trial_components import delete_experiment
@@ -186,6 +186,33 @@ def test_a_metric_that_sagemaker_does_not_take_is_told(sagemaker, ran, track, mo
     with pytest.raises(AwsUnavailableError, match="roc_auc: INTERNAL_ERROR"):
         track("a")
     assert component_of(sagemaker, "a")["Status"] == {"PrimaryStatus": "InProgress"}
+
+
+def test_where_the_months_trial_takes_no_more_no_component_is_left(sagemaker, ran, track, monkeypatch):
+    def full(**request):
+        raise ClientError({"Error": {"Code": "ResourceLimitExceeded", "Message": "full"}}, "AssociateTrialComponent")
+
+    ran("a")
+    monkeypatch.setattr(sagemaker, "associate_trial_component", full, raising=False)
+    with pytest.raises(QuotaExceededError):
+        track("a")
+    assert sagemaker.list_trial_components()["TrialComponentSummaries"] == []
+
+
+def test_more_months_than_can_be_deleted_in_time_are_told_and_a_month_that_is_begun_is_ended(
+    sagemaker, ran, track, monkeypatch
+):
+    for run in ("a", "b"):
+        ran(run)
+        track(run)
+    times = iter([0, 1, 10_000])
+    monkeypatch.setattr(trial_components.time, "monotonic", lambda: next(times))
+    sagemaker.create_trial(TrialName=f"{EXPERIMENT}-later", ExperimentName=EXPERIMENT)
+    with pytest.raises(AwsUnavailableError, match="delete the stack again"):
+        delete_experiment(EXPERIMENT, "suspicious-lines")
+    assert len(sagemaker.list_trials()["TrialSummaries"]) == 1
+    for component in sagemaker.list_trial_components()["TrialComponentSummaries"]:
+        assert sagemaker.list_trials(TrialComponentName=component["TrialComponentName"])["TrialSummaries"]
 
 
 def test_the_experiment_goes_with_all_that_is_the_stacks(sagemaker, ran, track):

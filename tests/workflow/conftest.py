@@ -26,12 +26,14 @@ SPLIT_SEED = 1  # the template's
 @contextlib.contextmanager
 def _running(tmp_path_factory, **parameters: str) -> Iterator[Workflow]:
     """A cloud that enforces IAM and writes down its calls; `parameters` of the stack beside those of all."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SFN_WAIT_SCALE", "0.05")
-        environment.setenv(FOLDER, str(tmp_path_factory.mktemp("calls")))
-        home = tmp_path_factory.mktemp("cloud")
-        with Cloud(home, port=0, engine_port=0, parameters=PARAMETERS | parameters, enforce=True) as cloud:
-            yield Workflow(cloud)
+    home, calls = tmp_path_factory.mktemp("cloud"), tmp_path_factory.mktemp("calls")
+    cloud = Cloud(home, port=0, engine_port=0, parameters=PARAMETERS | parameters, enforce=True)
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:  # of what is started here, and of no other cloud
+            environment.setenv("SFN_WAIT_SCALE", "0.05")
+            environment.setenv(FOLDER, str(calls))
+            workflow = Workflow(stack.enter_context(cloud))
+        yield workflow
 
 
 @contextlib.contextmanager
@@ -63,14 +65,6 @@ def record(request) -> Iterator[list[Record]]:
 def _workflow(tmp_path_factory, record):
     with _recording(tmp_path_factory, record) as workflow:
         yield workflow
-
-
-@pytest.fixture(scope="module")
-def unrecorded():
-    """For modules whose clouds differ from what the record is of: their calls are not written into it."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv(FOLDER, raising=False)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -44,11 +44,13 @@ IN_ORDER = [
     "delete_orphans",
     "delete_hosted",
 ]
-# Of options, which are not switched on here: test_registry.py, test_trials.py and test_features.py run these.
+# Of options, which are not switched on here: test_registry.py, test_trials.py, test_features.py, test_experiments.py
+# and test_sweep.py run these.
 OF_OPTIONS = {
     *("approve_model", "read_approval", "register_model", "reject_model"),
     *("abandon_trial", "begin_trial", "compare_shadow", "conclude_trial", "encode_for_challenger", "prepare_trial"),
-    *("report_trial", "ingest_features"),
+    *("report_trial", "ingest_features", "track_run"),
+    *("plan_sweep", "train_candidate", "score_candidate", "judge_candidate", "choose_candidate", "end_sweep"),
 }
 
 

@@ -16,7 +16,7 @@ PARAMETERS = {"PollSeconds": "10", "NumTrees": "50", "ReviewBudget": "7", "Deplo
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory, unrecorded):
+def cloud(tmp_path_factory):
     """One that enforces IAM, with a first release."""
     home = tmp_path_factory.mktemp("released")
     given = PARAMETERS | {"Release": FIRST}

@@ -25,7 +25,7 @@ PARAMETERS = {
 SECONDS = 120
 
 
-def test_a_stack_with_everything_switched_on_trains_in_its_own_network(tmp_path, monkeypatch, unrecorded):
+def test_a_stack_with_everything_switched_on_trains_in_its_own_network(tmp_path, monkeypatch):
     monkeypatch.setenv("SFN_WAIT_SCALE", "0.1")
     with Cloud(tmp_path, port=0, engine_port=0, parameters=PARAMETERS) as cloud:
         body = generate(lines=1500).to_csv(index=False).encode()

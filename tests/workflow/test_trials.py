@@ -174,6 +174,31 @@ def test_a_run_whose_challenger_is_deleted_begins_again_without_it(workflow, mod
     answer(workflow, order(workflow, action="conclude", promote=False))
 
 
+def test_a_model_that_is_rejected_meanwhile_scores_no_invoice(workflow, models, invoices):
+    live, new = models
+    answer(workflow, order(workflow, action="begin", run=new.name, kind="ab", share=50))
+    document = current(workflow)
+    rejected = json.dumps(document | {"rejected": [new.name]})
+    workflow.s3.put_object(Bucket=workflow.bucket, Key=CURRENT, Body=rejected.encode())
+    run = score(workflow, invoices)
+    assert workflow.json(run, "receipt.json")["model"]["run"] == live.name
+    assert not [key for key in workflow.keys(run) if "challenger" in key]
+    workflow.s3.put_object(Bucket=workflow.bucket, Key=CURRENT, Body=json.dumps(document).encode())
+    answer(workflow, order(workflow, action="conclude", promote=False))
+
+
+def test_a_trial_ends_even_where_no_report_can_be_made(workflow, models):
+    _, new = models
+    begun = answer(workflow, order(workflow, action="begin", run=new.name))
+    key = f"trials/{begun['trial']}/scores/broken.parquet"
+    workflow.s3.put_object(Bucket=workflow.bucket, Key=key, Body=b"no Parquet")
+    assert order(workflow, action="report").status == "FAILED"
+    assert current(workflow)["challenger"] == begun
+    answer(workflow, order(workflow, action="conclude", promote=False))
+    assert current(workflow)["challenger"] is None
+    assert begun["endpoint_name"] not in workflow.hosted()["endpoints"]
+
+
 def test_the_janitor_leaves_the_model_on_trial_alone(workflow, models):
     _, new = models
     name = workflow.physical_id("DeleteOrphansFunction")

@@ -11,7 +11,7 @@ from suspicious_lines.layout import RunFiles, incoming, resource_name
 from suspicious_lines.model_messages import LiveModel, ModelChange, ModelVersion
 from suspicious_lines.model_settings import RefuseSettings
 from suspicious_lines.notifications import Note, publish
-from suspicious_lines.promotion import LISTED, change_live_model, find_live_model, replaced
+from suspicious_lines.promotion import LISTED, change_live_model, find_live_model, replaced, threshold_of
 from suspicious_lines.registering import family_of_package, require, run_of
 from suspicious_lines.registry_messages import (
     Approval,
@@ -103,8 +103,8 @@ def approve_model(request: ApproveRequest, settings: ApproveSettings) -> Decided
 
 
 def _approved(current: LiveModel, request: ApproveRequest, chosen: float, reason: str, models_kept: int) -> LiveModel:
-    run = request.model_run
-    threshold = next((past.threshold for past in (*current.former, *current.dropped) if past.run == run), chosen)
+    run, name = request.model_run, request.endpoint.endpoint_name
+    threshold = threshold_of(current, run, chosen)
     change = ModelChange(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         what="approved",
@@ -120,6 +120,7 @@ def _approved(current: LiveModel, request: ApproveRequest, chosen: float, reason
         encoder_key=RunFiles(run).encoder,
         threshold=threshold,
         promoted_at=change.at,
+        beside=next((past.beside for past in current.former if past.endpoint_name == name), []),
     )
     return _unbarred(replaced(current, version, change, models_kept), run)
 

@@ -156,6 +156,8 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings, on_trial: boo
         raise AwsRefusedError(f"{live.endpoint_name} serves the live model and does not exist: train a new one")
     encoder = _encoder(bucket, live.encoder_key)
     challenger = live.challenger if on_trial and not ended and mode_of(live.endpoint_name).endpoint else None
+    if challenger and challenger.run in live.rejected:  # in the registry, since the trial began
+        challenger = None
     with tempfile.TemporaryDirectory() as folder:
         kept = _read(request.upload, files, bucket, Path(folder), MOST_NEW_UPLOAD_MB)
         require_enough(kept.counts, request.upload.key, fewest=1)

@@ -109,6 +109,11 @@ def replaced(current: LiveModel | None, new: ModelVersion, change: ModelChange, 
     )
 
 
+def threshold_of(current: LiveModel, run: str, chosen: float) -> float:
+    """The threshold of a model that goes live once more: what verdicts made of it, or what its training chose."""
+    return next((past.threshold for past in (*current.former, *current.dropped) if past.run == run), chosen)
+
+
 def withdraw(bucket: str, run: str, hosted: list[str], families: Iterable[str] = ("",)) -> bool:
     """Keeps the model of a failed run from going live in any of these families, so that its endpoint can be deleted,
     which has one of the names in `hosted`. False where it is live, or kept to go back to. The endpoint of an approval,

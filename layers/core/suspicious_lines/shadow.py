@@ -25,13 +25,14 @@ NOTHING = Shadow(parts=[], challenger=None, endpoint_name="", max_concurrency=1)
 def encode_for_challenger(request: ShadowRequest, settings: BucketSettings) -> Shadow:
     """Encodes the lines of a run that has scored new lines as the model in the shadow reads them.
 
-    Nothing where no model is in the shadow, where the execution scored nothing (a duplicate, or a parked upload) or the
-    lines of a family, and where a trial that has ended meanwhile had a share of its invoices.
+    Nothing where no model is in the shadow or it was rejected in the registry meanwhile, where the execution scored
+    nothing (a duplicate, or a parked upload) or the lines of a family, and where a trial that has ended meanwhile had a
+    share of its invoices.
     """
     bucket, files = settings.data_bucket, RunFiles(request.run)
     live = find_live_model(bucket)
     challenger = live.challenger if live else None
-    if not challenger or challenger.kind != "shadow":
+    if not live or not challenger or challenger.kind != "shadow" or challenger.run in live.rejected:
         return NOTHING
     told = store.get_with_etag(bucket, files.receipt)
     if not told or json.loads(told[0]).get("family"):

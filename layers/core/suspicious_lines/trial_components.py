@@ -24,6 +24,7 @@ METRICS_AT_ONCE = 10
 DONE = "Completed"
 # Disassociating takes a moment to count: https://github.com/aws/sagemaker-python-sdk/pull/1515
 LINKED, TRIES, PAUSE_SECONDS = "is linked to", 10, 2
+WORK_SECONDS = 780  # and one trial more, below the 900 that the function has
 
 
 def write_component(record: "RunRecord", experiment: str) -> str:
@@ -49,10 +50,20 @@ def write_component(record: "RunRecord", experiment: str) -> str:
     )
     described = sagemaker.describe_trial_component(TrialComponentName=record.name)
     if described["Status"]["PrimaryStatus"] != DONE:
+        _associate(trial, record.name)
         _put_metrics(record.name, record.metrics, record.ended_at)
-        sagemaker.associate_trial_component(TrialName=trial, TrialComponentName=record.name)
         sagemaker.update_trial_component(TrialComponentName=record.name, Status={"PrimaryStatus": DONE})
     return described["TrialComponentArn"]
+
+
+def _associate(trial: str, component: str) -> None:
+    """What is in no trial, nobody finds again: where the trial takes no more, the component goes."""
+    try:
+        client("sagemaker").associate_trial_component(TrialName=trial, TrialComponentName=component)
+    except ClientError as error:
+        if error_code(error) == "ResourceLimitExceeded":
+            client("sagemaker").delete_trial_component(TrialComponentName=component)
+        raise
 
 
 def _parameter(value: str | float) -> dict[str, str | float]:
@@ -84,9 +95,10 @@ def delete_experiment(experiment: str, prefix: str) -> None:
     gone already, by hand, or never have been made.
 
     Raises:
-        AwsUnavailableError: a component still counts as linked to a trial.
+        AwsUnavailableError: the time is up, or a component still counts as linked to a trial.
     """
     sagemaker = client("sagemaker")
+    deadline = time.monotonic() + WORK_SECONDS
     try:
         trials = list(_listed("list_trials", "Trial", ExperimentName=experiment))
     except ClientError as error:
@@ -95,13 +107,17 @@ def delete_experiment(experiment: str, prefix: str) -> None:
         raise
     trials_left = set(trials)
     for trial in trials:
+        if time.monotonic() > deadline:  # a trial is begun only to be ended: what is in none, nobody finds again
+            raise AwsUnavailableError("More runs were tracked than can be deleted in the time: delete the stack again")
         components = list(_listed("list_trial_components", "TrialComponent", TrialName=trial))
         ours = [component for component in components if is_resource_name(prefix.lower(), component)]
+        nowhere = []
         for component in ours:
-            having = list(_listed("list_trials", "Trial", TrialComponentName=component))
+            if list(_listed("list_trials", "Trial", TrialComponentName=component)) == [trial]:
+                nowhere.append(component)
             sagemaker.disassociate_trial_component(TrialName=trial, TrialComponentName=component)
-            if having == [trial]:
-                _delete_component(component)
+        for component in nowhere:  # now that the first of them has had a moment to count as in no trial
+            _delete_component(component)
         if ours == components:
             sagemaker.delete_trial(TrialName=trial)
             trials_left.remove(trial)

@@ -14,7 +14,14 @@ from suspicious_lines.layout import RunFiles, resource_name
 from suspicious_lines.model_messages import Challenger, LiveModel, ModelChange, ModelVersion, TrialEnd
 from suspicious_lines.model_settings import RefuseSettings, RestoreSettings
 from suspicious_lines.notifications import Note, publish
-from suspicious_lines.promotion import LISTED, change_live_model, delete_dropped, find_live_model, replaced
+from suspicious_lines.promotion import (
+    LISTED,
+    change_live_model,
+    delete_dropped,
+    find_live_model,
+    replaced,
+    threshold_of,
+)
 from suspicious_lines.score_messages import ModelInUse
 from suspicious_lines.trial_messages import (
     Abandoned,
@@ -80,7 +87,7 @@ def begin_trial(request: BeginTrialRequest, settings: RefuseSettings) -> Challen
         AwsUnavailableError: others kept changing the live model meanwhile.
     """
     bucket, order = settings.data_bucket, request.order
-    threshold = store.get_json(bucket, RunFiles(order.run).result("metrics.json"))["threshold"]["value"]
+    chosen = store.get_json(bucket, RunFiles(order.run).result("metrics.json"))["threshold"]["value"]
 
     def begun(current: LiveModel | None) -> LiveModel:
         _refuse(current, request)
@@ -93,7 +100,7 @@ def begin_trial(request: BeginTrialRequest, settings: RefuseSettings) -> Challen
             run=order.run,
             endpoint_name=request.endpoint.endpoint_name,
             max_concurrency=request.endpoint.max_concurrency,
-            threshold=threshold,
+            threshold=threshold_of(current, order.run, chosen),
             trial=request.run,
             kind=order.kind,
             share=order.share if order.kind == "ab" else 100,

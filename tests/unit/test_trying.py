@@ -282,6 +282,15 @@ def test_a_former_model_that_is_promoted_again_loses_its_former_endpoint(call, l
     assert set(gone[1]) == {"endpoint-b", "endpoint-a"}
 
 
+def test_a_former_model_is_tried_with_the_threshold_that_verdicts_gave_it(call, live, trained):
+    metrics = {"threshold": {"value": 7.5}}
+    store.put_json(BUCKET, "runs/b/results/metrics.json", metrics)
+    store.put_json(BUCKET, "runs/new/results/metrics.json", metrics)
+    assert call("begin_trial", order=order(run="b"), endpoint=ENDPOINT)["threshold"] == 2.0
+    live()
+    assert begin(call)["threshold"] == 7.5, "a model that never served has the one of its training"
+
+
 def test_one_trial_at_a_time(call, live, trained):
     live(on_trial("other", trial="trial-0"))
     for function, more in (("prepare_trial", {}), ("begin_trial", {"endpoint": ENDPOINT})):
