@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from botocore.exceptions import BotoCoreError, ClientError
 from deployed import Stack, add_stack_options, find_stack
-from erase_features import Records
+from erase_features import Records, readers
 from erase_packages import Change, package_changes
 from erasing import (
     Cut,
@@ -39,7 +39,7 @@ from erasing import (
 )
 
 from suspicious_lines.errors import InvalidUploadError, SettingsError
-from suspicious_lines.layout import CAPTURED_PREFIX, FEATURES_PREFIX, JUDGED_PREFIX, TRIALS_PREFIX
+from suspicious_lines.layout import CAPTURED_PREFIX, FEATURES_PREFIX, JUDGED_PREFIX, TRIALS_PREFIX, RunFiles
 from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import refuse_other_formats
 
@@ -162,6 +162,10 @@ class Planner:
             for version in self._under(f"runs/{run}/features/"):
                 if COPIED.search(version.key):
                     self._add(FIRST, version, "copies of features for a transform job")
+        anything = bool(runs or self.plan.cuts or self.plan.lines)
+        for run in sorted(readers(self.versions, self.bucket.read) - runs) if anything else []:
+            for version in self._under(RunFiles(run).train_features):
+                self._add(FIRST, version, "features of training, stored lines of other files among them")
         for version in self.versions if runs else []:
             if OF_REQUESTS.match(version.key):  # of any run's lines, with nothing that tells whose
                 self._add(FIRST, version, "what an endpoint was asked and answered")

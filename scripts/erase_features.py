@@ -1,15 +1,27 @@
-"""Whose records of the feature store are erased: erase.py's part for it.
+"""Whose records of the feature store are erased, and which runs have read it: erase.py's part for it.
 
 A record has no firm and no matter. It has its file and the line's number in it.
 """
 
 import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from suspicious_lines.feature_records import file_id
+
+STORED = re.compile(r"runs/([^/]+)/stored\.json")  # RunFiles.stored
+
+
+def readers(versions: Iterable[Any], read: Callable[[Any], bytes]) -> set[str]:
+    """The runs that trained on stored lines: copies of any file's lines are among their own features of training. By
+    all versions of what they noted, for those of a deleted run's features are still there too."""
+    noted = [(found[1], version) for version in versions if (found := STORED.fullmatch(version.key))]
+    return {run for run, version in noted if json.loads(read(version))["lines"]}
 
 
 class Records:

@@ -7,6 +7,8 @@ import pytest
 
 from frames import BUCKET, ROOT
 from suspicious_lines import executions, jobs, orphans, store
+from suspicious_lines.candidate_messages import Candidate
+from suspicious_lines.candidates import candidate_name
 from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.layout import resource_name
 
@@ -83,6 +85,19 @@ def test_a_model_whose_endpoint_was_deleted_by_hand_goes_as_well(cloud, host, ru
     name = host(resource_name(PREFIX, "orphan"))
     cloud.sagemaker.delete_endpoint(EndpointName=name)
     assert clear()["hosted"] == [f"endpoint configuration {name}", f"model {name}"]
+
+
+def test_models_of_a_running_sweeps_candidates_stay_and_those_of_an_ended_one_go(cloud, running, clear, monkeypatch):
+    """Their names are none that a run's model has."""
+    sweeps = ("1f0e8a52-at-work", "9c3b7d14-ended")
+    forest = Candidate(num_trees=50, num_samples_per_tree=128)
+    at_work, ended = (candidate_name(PREFIX, sweep, forest) for sweep in sweeps)
+    for name in (at_work, ended):
+        cloud.sagemaker.create_model(ModelName=name, ExecutionRoleArn="arn:aws:iam::000000000000:role/r")
+    monkeypatch.setenv("SWEEP_STATE_MACHINE_ARN", "arn:aws:states:us-east-1:000000000000:stateMachine:s-sweep")
+    monkeypatch.setattr(executions, "running", lambda machine: sweeps[:1] if machine.endswith("-sweep") else [])
+    assert clear() == {"hosted": [f"model {ended}"], "runs": []}
+    assert [found["ModelName"] for found in cloud.sagemaker.list_models()["Models"]] == [at_work]
 
 
 def test_what_is_young_is_left_alone(cloud, host, running, clear, monkeypatch):

@@ -213,6 +213,23 @@ def test_broken_off_anywhere_a_second_run_ends_where_one_would_have(cloud, erase
     assert kept["line"].tolist() == lines_frame(40)["line"].tolist()[1::2]
 
 
+def test_features_of_every_training_that_read_the_store_go_where_anything_is_erased(cloud, erase, erasing):
+    """All versions, and those of a deleted run. Nothing else ties such runs to the firm."""
+    s3 = cloud.s3
+    for run, lines in (("reader", 7), ("deleted", 7), ("other", 0)):
+        s3.put_object(Bucket=BUCKET, Key=f"runs/{run}/stored.json", Body=json.dumps({"lines": lines}).encode())
+        for name in ("train/part-00000", "train/part-00000", "validation/part-00000"):
+            s3.put_object(Bucket=BUCKET, Key=f"runs/{run}/features/{name}.csv", Body=b"0,1\n")
+    for name in ("stored.json", "features/train/part-00000.csv"):
+        s3.delete_object(Bucket=BUCKET, Key=f"runs/deleted/{name}")
+    assert planned(erase, erasing, s3) == [], "nothing of the firm is there"
+    filled(s3)
+    assert not broken_off(s3, erase, erasing, 10_000)
+    left = {key for key in held(s3) if "/features/" in key and not key.startswith("runs/a/")}
+    others = {f"runs/{run}/features/validation/part-00000.csv" for run in ("deleted", "other", "reader")}
+    assert left == others | {"runs/other/features/train/part-00000.csv"}
+
+
 def test_what_another_writes_meanwhile_is_not_lost(cloud, erase, erasing):
     s3 = cloud.s3
     filled(s3)

@@ -263,12 +263,18 @@ def test_records_of_an_erased_firm_are_gone_and_nothing_of_others(workflow, firs
     run = workflow.drop(body, "incoming/firms.csv")
     file = file_id(receipt(workflow, run)["sha256"])
     before = stored(workflow, 900, run=run.name)
+    reader = workflow.drop(generate(seed=37, lines=300).to_csv(index=False).encode(), "incoming/reader.csv")
+    assert receipt(workflow, reader)["stored"]["lines"] >= 900
+    assert len(rows_of(workflow, reader, "train")) >= 240 + 900
+    stored(workflow, 300, run=reader.name)
     others = {key for key in keys(workflow) if run.name not in set(of_file(workflow, key)["run"])}
     ids = {firm: {f"{file}-{line}" for line in 2 + np.flatnonzero(frame["Firm Name"] == firm)} for firm in FIRMS}
     done = erase(workflow, FIRMS[0])
     assert (done.returncode, done.stderr) == (0, "")
     assert set(stored(workflow, 600, run=run.name)["line_id"]) == ids[FIRMS[1]] | ids[FIRMS[2]]
     assert not [name for name in workflow.keys(run) if name.startswith("trained/")]
+    assert rows_of(workflow, reader, "train") == [], "the firm's were among them"
+    assert len(rows_of(workflow, reader, "validation")) == 60
     # What is left of the file has other numbers by now: nobody can tell which of the lines that were trained on go.
     done = erase(workflow, FIRMS[1])
     assert (done.returncode, done.stderr) == (0, "")

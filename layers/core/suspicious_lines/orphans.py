@@ -13,7 +13,7 @@ from suspicious_lines.errors import EndpointBusyError
 from suspicious_lines.hosting import delete_endpoint, hosted_names
 from suspicious_lines.hosting_modes import host_of
 from suspicious_lines.jobs import in_progress, run_of, stop
-from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, told_key
+from suspicious_lines.layout import RUNS_PREFIX, is_resource_name, resource_name, told_key
 from suspicious_lines.model_messages import LiveModel, ModelVersion
 from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.promotion import live_models
@@ -39,13 +39,17 @@ def delete_orphans(settings: OrphanSettings) -> Cleared:
     # In this order: a run that ends meanwhile is found among the executions, or its model is found live.
     before = now - timedelta(minutes=settings.sweep_minutes)
     found, jobs = names_hosted(prefix, before), in_progress(prefix, before)
-    running = _running(settings)
+    sweeps = _sweeps(settings)
+    running = _running(settings) | sweeps
     live = live_models(settings.data_bucket, settings.family_names)
     needed = running | {model.run for model in _models(live)}
     kept = {name for run in needed for name in hosted_names(prefix, run)}
     kept |= {name for model in _models(live) for name in (model.endpoint_name, host_of(model.endpoint_name))}
     kept |= {name for version in _versions(live) for name in version.beside}
     kept |= {host_of(name) for run in running for name in hosted_names(prefix, run)}  # they may just have made it
+    # A candidate's name has a digest of its own, which only its sweep knows; it begins as the sweep's does.
+    begun = tuple(resource_name(prefix, sweep).rpartition("-")[0] + "-" for sweep in sweeps)
+    kept |= {name for name in found if name.startswith(begun)}
     for job in jobs:
         if run_of(job) not in running:
             untold.add("hosted", f"{job.kind.title} {job.name}")
@@ -112,10 +116,14 @@ def _listed(operation: str, result: str, prefix: str) -> Iterator[dict[str, Any]
 
 
 def _running(settings: OrphanSettings) -> set[str]:
-    """Sweeps are no runs, but their jobs have their tag."""
     machines = [settings.train_state_machine_arn, settings.score_state_machine_arn, settings.review_state_machine_arn]
-    machines += [settings.sweep_state_machine_arn] * bool(settings.sweep_state_machine_arn)
     return {run for machine in machines for run in executions.running(machine)}
+
+
+def _sweeps(settings: OrphanSettings) -> set[str]:
+    """Those that have not ended. Sweeps are no runs, but their jobs have their tag."""
+    machine = settings.sweep_state_machine_arn
+    return set(executions.running(machine)) if machine else set()
 
 
 def _old_runs(settings: OrphanSettings, now: datetime, needed: set[str]) -> Iterator[tuple[str, list[str]]]:
