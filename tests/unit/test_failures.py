@@ -6,6 +6,7 @@ import pytest
 from frames import BUCKET
 from suspicious_lines import failures, jobs, promotion, store
 from suspicious_lines.claims import claim
+from suspicious_lines.hosting_modes import mode_of
 from suspicious_lines.messages import FailureReport, Upload
 from suspicious_lines.receipts import Receipt, Timings
 from suspicious_lines.settings import FailureSettings
@@ -32,10 +33,11 @@ def deleted(monkeypatch):
     return names
 
 
-def report(error="AwsRefusedError", cause='{"errorMessage": "no permission", "errorType": "x"}', status="FAILED"):
+def report(error="AwsRefusedError", cause='{"errorMessage": "no permission"}', status="FAILED", key="incoming/x.csv"):
     given = {"name": "run", "executionArn": "arn", "status": status, "error": error, "cause": cause}
     given["startDate"] = STARTED_MS
-    return failures.report_failure(FailureReport(**given, input=json.dumps(DETAIL)), FailureSettings.from_environment())
+    given["input"] = json.dumps(DETAIL | {"object": DETAIL["object"] | {"key": key}})
+    return failures.report_failure(FailureReport(**given), FailureSettings.from_environment())
 
 
 def messages(cloud, topic):
@@ -133,6 +135,25 @@ def test_a_former_model_that_is_kept_is_no_leftover_either(cloud, deleted, liste
     store.put_json(BUCKET, "models/current.json", {"run": "another", listed: [{"run": "run"}]})
     report()
     assert len(deleted) == cleaned
+
+
+# The first: claims was made a family after the run had begun.
+@pytest.mark.parametrize("live", ["models/current.json", "models/claims/current.json"])
+def test_a_live_model_is_no_leftover_whatever_family_the_run_began_as(cloud, deleted, monkeypatch, live):
+    monkeypatch.setenv("FAMILIES", "claims,deals")
+    store.put_json(BUCKET, live, {"run": "run"})
+    report(key="incoming/claims/x.csv")
+    assert deleted == []
+
+
+@pytest.mark.parametrize(
+    ("families", "left"), [("", ["real-time", "serverless"]), ("claims", ["multi-model", "real-time", "serverless"])]
+)
+def test_what_a_run_left_is_looked_for_by_each_name_that_it_may_have(cloud, deleted, monkeypatch, families, left):
+    monkeypatch.setenv("FAMILIES", families)
+    monkeypatch.setenv("HOSTING_MODE", "real-time")
+    report(key="incoming/claims/x.csv")
+    assert sorted(mode_of(name).name for name in deleted) == left
 
 
 def test_the_jobs_of_a_large_file_are_stopped_and_paid_for(cloud, deleted, monkeypatch):

@@ -158,6 +158,25 @@ def test_a_parked_upload_waits_for_a_model_and_is_started_if_its_note_is_gone(sw
     assert sweep() == Swept(started=1)
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "waits"),
+    [("claims", "claims,deals", True), ("claims", "", False), ("claims", "deals", False), ("", "claims", False)],
+)
+def test_a_parked_upload_waits_for_a_model_of_the_family_that_it_is_of_now(
+    drop, monkeypatch, request, then, now, waits
+):
+    monkeypatch.setenv("FAMILIES", now)
+    sweep = request.getfixturevalue("sweep")  # which reads it
+    upload = drop("invoices/claims/x.csv")
+    claims.claim("claims", upload, "run")
+    claims.release("claims", upload, "run")
+    sweep.ended("run", "SUCCEEDED")
+    store.put_json(BUCKET, note_key(upload, then), upload.as_detail())
+    assert sweep() == Swept(started=0 if waits else 1)
+    store.put_json(BUCKET, note_key(upload, "claims" if "claims" in now else ""), upload.as_detail())
+    assert sweep() == Swept(), "it waits again, and is not started at every sweep"
+
+
 def test_a_claim_of_a_run_that_nobody_knows_is_given_back(sweep, drop):
     upload = drop()
     claims.claim("claims", upload, "nobody")

@@ -30,8 +30,9 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
     bucket = settings.data_bucket
     job = resource_name(settings.resource_prefix, report.run)
     error = report.error or report.status
-    upload, names = _upload(report), settings.family_names
-    families = [family_of(upload.key, names)] if upload else ["", *names]  # an approval's input tells none
+    upload = _upload(report)
+    # Each of them: the upload tells the family by today's Families, and the run began with those of its time.
+    families = ["", *settings.family_names]
     modes = (settings.hosting_mode, settings.former_hosting_mode)
     modes_hosted = [mode_for(mode, family).name for mode in modes for family in families]
     hosted = hosted_names(settings.resource_prefix, report.run, modes_hosted)

@@ -43,11 +43,7 @@ def park_upload(request: ParkRequest, settings: ParkSettings) -> Parked:
 
 def note_key(upload: Upload, family: str = "") -> str:
     """Where the note of a parked upload lies; keys of uploads can be longer than a key below parked/ may be."""
-    return _folder(family) + note_name(upload)
-
-
-def note_name(upload: Upload) -> str:
-    return f"{hashlib.sha256(upload.claim_id.encode()).hexdigest()}.json"
+    return f"{_folder(family)}{hashlib.sha256(upload.claim_id.encode()).hexdigest()}.json"
 
 
 def _folder(family: str) -> str:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from suspicious_lines import claims, executions, store
 from suspicious_lines.claims import NEVER_CLAIMED, ClaimRecord
-from suspicious_lines.layout import PARKED_PREFIX, TAKEN, RunFiles
+from suspicious_lines.layout import PARKED_PREFIX, TAKEN, RunFiles, family_of
 from suspicious_lines.messages import Upload
 from suspicious_lines.notifications import Note, counted, publish
-from suspicious_lines.parking import note_name
+from suspicious_lines.parking import note_key
 from suspicious_lines.upkeep_messages import Swept
 from suspicious_lines.upkeep_settings import SweepSettings
 
@@ -42,7 +42,7 @@ class _Sweep:
         }
         now = datetime.now(UTC)
         self._since, self._quiet = now - HORIZON, now - timedelta(minutes=settings.sweep_minutes)
-        self._parked = {key.rpartition("/")[2] for key in store.keys(settings.data_bucket, PARKED_PREFIX)}
+        self._parked = set(store.keys(settings.data_bucket, PARKED_PREFIX))
         self._claims = claims.read_claims(settings.claim_table)
         self._started = self._reported = 0
         self._stuck: list[Upload] = []
@@ -72,7 +72,8 @@ class _Sweep:
 
     def _bring_to_an_end(self, upload: Upload, known: ClaimRecord, machine: str) -> None:
         table, run = self._settings.claim_table, known.run
-        if note_name(upload) in self._parked:
+        # A note that lies in the folder of another family does not count: no model of the upload's own would start it.
+        if note_key(upload, family_of(upload.key, self._settings.family_names)) in self._parked:
             return
         execution = executions.find(machine, run) if run else None
         status = execution["status"] if execution else None
@@ -87,7 +88,7 @@ class _Sweep:
             if execution and status != "SUCCEEDED":
                 executions.report_end(self._settings.report_failure_function_arn, execution)
                 self._reported += 1
-            else:  # never claimed; or parked, and the note taken away; or claimed by a run that nobody knows
+            else:  # never claimed; or parked, and the note gone or another family's; or claimed by a run nobody knows
                 if run:
                     claims.release(table, upload, run)
                 executions.start(machine, upload)

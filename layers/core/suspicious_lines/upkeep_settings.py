@@ -15,7 +15,7 @@ class UpkeepSettings(BucketSettings):
     review_state_machine_arn: str = Field(pattern=r"^arn:aws[a-z-]*:states:.+$")
 
 
-class SweepSettings(UpkeepSettings, ClaimTableSettings):
+class SweepSettings(UpkeepSettings, ClaimTableSettings, FamilySettings):
     reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
     report_failure_function_arn: str = Field(pattern=r"^arn:aws[a-z-]*:lambda:.+$")
 
