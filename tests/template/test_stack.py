@@ -296,6 +296,19 @@ def test_what_creates_endpoints_is_deleted_before_what_deletes_them(root: Path, 
         assert waits == creates or (waits and name in stack_of), name  # a nested stack waits as a whole
 
 
+def test_who_is_told_of_the_feature_store_may_use_it_by_then(root: Path) -> None:
+    told = []
+    for path, child, _ in children(root / "template.yaml").values():
+        for name, resource in child["Resources"].items():
+            variables = resource.get("Properties", {}).get("Environment", {}).get("Variables", {})
+            if "TRAIN_ON_STORED_DAYS" in variables:
+                policy = child["Resources"][resource["DependsOn"]]
+                assert (policy["Type"], policy["Condition"]) == ("AWS::IAM::Policy", "HasFeatureStore"), name
+                assert child["Conditions"]["HasFeatureStore"] == {"Fn::Equals": [{"Ref": "FeatureStore"}, "true"]}
+                told.append(f"{path.stem}: {policy['Properties']['Roles'][0]['Ref']}")
+    assert told == ["runs: WriteReceiptFunctionRole", "large: BatchRole", "train: PreprocessFunctionRole"]
+
+
 def test_files_of_runs_are_kept_longer_than_the_sweeper_looks_back(template: dict[str, Any]) -> None:
     days = [days for days in template["Parameters"]["RunRetentionDays"]["AllowedValues"] if days]
     assert timedelta(days=min(days)) > HORIZON
