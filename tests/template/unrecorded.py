@@ -248,6 +248,15 @@ UNRECORDED: list[tuple[str, list[str], str]] = [
         [f"cloudwatch:DeleteAlarms arn:aws:cloudwatch:us-east-1:000000000000:alarm:{STACK}-{{run}}-wake"],
         "a promotion drops an asynchronous endpoint, as RefuseModel does: tests/unit/test_hosting_modes.py",
     ),
+    (
+        "ConcludeTrialFunction",
+        [
+            "application-autoscaling:DeregisterScalableTarget * application-autoscaling:service-namespace=sagemaker",
+            f"cloudwatch:DeleteAlarms arn:aws:cloudwatch:us-east-1:000000000000:alarm:{STACK}-{{run}}-wake",
+            f"sagemaker:DescribeModel {_ENDPOINT.replace('endpoint/', 'model/')}",
+        ],
+        "replaces and deletes models of former modes, by PromoteModel's code: tests/unit/test_hosting_modes.py",
+    ),
     *(
         (
             function,

@@ -197,10 +197,7 @@ def test_what_a_run_left_is_found_with_what_scales_it(workflow, modes, mode):
     modes(mode)
     before, scaled = workflow.hosted(), scaling(workflow)
     like, name = live(workflow)["endpoint_name"], resource_name(STACK, f"lost-{mode}", mark=MODES[mode].mark)
-    model = workflow.sagemaker.describe_model(ModelName=like)
-    workflow.sagemaker.create_model(
-        ModelName=name, PrimaryContainer=model["PrimaryContainer"], ExecutionRoleArn=model["ExecutionRoleArn"]
-    )
+    model_like(workflow, like, name)
     if MODES[mode].endpoint:
         host_like(workflow, like, name)
         scale_like(workflow, name, MODES[mode].dimension)
@@ -213,6 +210,13 @@ def test_what_a_run_left_is_found_with_what_scales_it(workflow, modes, mode):
     cleared = workflow.invoke("DeleteOrphansFunction", {"run": f"clear-{mode}"})
     assert f"model {name}" in cleared["hosted"]
     assert (workflow.hosted(), scaling(workflow)) == (before, scaled)
+
+
+def model_like(workflow, like: str, name: str) -> None:
+    model = workflow.sagemaker.describe_model(ModelName=like)
+    workflow.sagemaker.create_model(
+        ModelName=name, PrimaryContainer=model["PrimaryContainer"], ExecutionRoleArn=model["ExecutionRoleArn"]
+    )
 
 
 def host_like(workflow, like: str, name: str) -> None:
@@ -251,8 +255,33 @@ def test_an_idle_asynchronous_endpoint_has_no_instance_and_wakes_for_a_file(work
     assert score(workflow, "woken", activities)[1] == "async"
 
 
-def test_with_the_stack_all_modes_go(workflow, modes):
+def test_former_modes_leave_nothing_that_fails_later_runs(workflow, modes, activities):
+    """docs/hosting.md, step 3; and back to async, which the next test is about."""
     modes("async")
+    workflow.redeploy(HostingMode="serverless", FormerHostingMode="async", **PARAMETERS)
+    for _ in range(2):  # as many as are kept
+        run = workflow.drop(activities)
+        assert run.status == "SUCCEEDED", (run.error, run.cause)
+    workflow.redeploy(HostingMode="serverless", FormerHostingMode="serverless", **PARAMETERS)
+    workflow.sweep_at_once()
+    run = workflow.drop(activities)
+    assert run.status == "SUCCEEDED", (run.error, run.cause)
+    now = live(workflow)
+    assert now["run"] == run.name
+    assert {mode_of(one["endpoint_name"]).name for one in now["dropped"]} == set(ORDER)
+    assert {mode_of(name).name for name in workflow.hosted()["models"]} == {"serverless"}
+    assert scaling(workflow) == {"targets": set(), "policies": set(), "alarms": set()}
+    lost = {resource_name(STACK, "lost-former", mark=MODES[mode].mark) for mode in ("async", "multi-model", "batch")}
+    for name in lost:
+        model_like(workflow, now["endpoint_name"], name)
+    cleared = workflow.invoke("DeleteOrphansFunction", {"run": "clear-former"})
+    assert {f"model {name}" for name in lost} <= set(cleared["hosted"])
+
+    workflow.redeploy(HostingMode="async", FormerHostingMode="serverless", **PARAMETERS)
+    assert workflow.drop(activities).status == "SUCCEEDED"
+
+
+def test_with_the_stack_all_modes_go(workflow, modes):
     assert scaling(workflow)["alarms"]
     assert workflow.delete_stack() == "DELETE_COMPLETE"
     assert workflow.hosted() == {"endpoints": set(), "configs": set(), "models": set(), "jobs": set()}
