@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 from botocore.exceptions import ClientError
+from test_families import live, past_lines, rollback, score
 from test_registry import decide
 
 from local.cloud import STACK
 from suspicious_lines.hosting_modes import host_of
 from suspicious_lines.layout import resource_name
-from test_families import live, past_lines, rollback, score
 
 SHARED = {"Families": "claims,deals", "HostingMode": "real-time", "FormerHostingMode": "real-time"}
 SHARED["ModelRegistry"] = "true"
