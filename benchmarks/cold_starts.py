@@ -256,7 +256,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        stack = LAPTOP_PARAMETERS | {"Monitoring": "true", "ModelRegistry": "true", "Experiments": "true"}
+        stack = LAPTOP_PARAMETERS | dict.fromkeys(OPTIONS, "true")
         with Cloud(home / "cloud", 0, 0, parameters=stack) as cloud:
             events = real_events(cloud)
             environments = json.loads((home / "cloud" / "env.json").read_text())
