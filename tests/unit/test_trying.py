@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frames import BUCKET, lines_frame
-from suspicious_lines import store, trials
+from suspicious_lines import datasets, store, trials
 from suspicious_lines.contested import Verdict, share_of, together
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import TrialRefusedError
@@ -289,6 +289,17 @@ def test_a_former_model_is_tried_with_the_threshold_that_verdicts_gave_it(call, 
     assert call("begin_trial", order=order(run="b"), endpoint=ENDPOINT)["threshold"] == 2.0
     live()
     assert begin(call)["threshold"] == 7.5, "a model that never served has the one of its training"
+
+
+def test_an_ab_counts_the_runs_that_its_models_had_lines_of(call, live):
+    live(on_trial())
+    for name, model in (("score-1", "c"), ("score-2", "new"), ("of-a-family", "another")):
+        columns = {"run": name, "model_run": model, "matter_number": "1", "suspicious": True, "at_stake": 2.5}
+        datasets.write_dataset(pd.DataFrame([columns]), BUCKET, f"scored/dt=2026-11-03/{name}.parquet")
+    report = call("report_trial", order={"action": "report"})
+    assert report["runs"] == 2
+    arms = [(arm["run"], arm["lines"], arm["amount_at_stake"]) for arm in report["arms"]]
+    assert arms == [("c", 1, 2.5), ("new", 1, 2.5)]
 
 
 def test_one_trial_at_a_time(call, live, trained):

@@ -85,14 +85,15 @@ def report_trial(request: TrialRequest, settings: BucketSettings) -> TrialReport
     if not live or not live.challenger:
         raise TrialRefusedError("No model is on trial: begin with make trial RUN=...")
     trial = live.challenger
+    arms: list[Arm] = []
     if trial.kind == "shadow":
         keys = store.keys(bucket, f"{TRIALS_PREFIX}{trial.trial}/scores/")
         shadow = agreement(datasets.read_dataset(bucket, keys)) if keys else None
-        runs, arms = len(keys), []
+        runs = len(keys)
     else:
         keys = _captured_since(bucket, datetime.fromisoformat(trial.began_at))
         shadow = None
-        runs, arms = len(keys), _arms(bucket, keys, [live.run, trial.run])
+        runs, arms = _arms(bucket, keys, [live.run, trial.run])
     told = trial.model_dump(include={"trial", "run", "kind", "share", "began_at"})
     report = TrialReport(**told, live_run=live.run, runs=runs, shadow=shadow, arms=arms)
     store.put_json(bucket, trial_report_key(trial.trial), report.model_dump(mode="json"))
@@ -142,14 +143,17 @@ def _captured_since(bucket: str, began: datetime) -> list[str]:
     return [found["Key"] for found in objects if found["LastModified"] >= began]
 
 
-def _arms(bucket: str, keys: list[str], model_runs: list[str]) -> list[Arm]:
-    """Read a file at a time: a trial may have scored millions of lines."""
+def _arms(bucket: str, keys: list[str], model_runs: list[str]) -> tuple[int, list[Arm]]:
+    """How many runs these models had lines of, and what each did; files of families have lines of neither.
+
+    Read a file at a time: a trial may have scored millions of lines.
+    """
     invoices: dict[str, set[Any]] = {run: set() for run in model_runs}
     sums = {run: np.zeros(3) for run in model_runs}
     runs: set[str] = set()
     for key in keys:
         lines = datasets.read_part(bucket, key, _ARM_COLUMNS).to_pandas()
-        runs |= set(lines["run"])
+        runs |= set(lines["run"][lines["model_run"].isin(model_runs)])
         for run in model_runs:
             own = lines[(lines["model_run"] == run).to_numpy(bool)]
             flagged = own[own["suspicious"].to_numpy(bool)]
@@ -157,7 +161,7 @@ def _arms(bucket: str, keys: list[str], model_runs: list[str]) -> list[Arm]:
             sums[run] += len(own), len(flagged), flagged["at_stake"].fillna(0).sum()
     labels = read_labels(bucket)
     judged = labels[(labels["run"].isin(runs) & labels["suspicious"].fillna(False)).to_numpy(bool)]
-    return [
+    return len(runs), [
         Arm(
             run=run,
             invoices=len(invoices[run]),
