@@ -17,9 +17,9 @@ from suspicious_lines.encoder import CATEGORIES, NUMERIC_FEATURES, Encoder
 from suspicious_lines.features import features_csv
 from suspicious_lines.judging import Judgement, judge
 from suspicious_lines.lines import FIELDS, TEXT_COLUMNS
-from suspicious_lines.preprocessing import split
 from suspicious_lines.ranking import Reference
 from suspicious_lines.rules import Rules
+from suspicious_lines.splitting import Draw
 from suspicious_lines.thresholds import Goal
 
 GOAL = Goal(strategy="budget", budget="2%", precision_floor=0.9, beta=1.0)
@@ -46,7 +46,7 @@ class Trial:
         answers = activities.generate_with_answers(kind, seed, count)
         lines = in_our_columns(answers[activities.COLUMNS])
         lines["error_kind"], lines["altered_field"] = answers["Error Kind"], answers["Altered Field"]
-        in_train = split(len(lines), seed)
+        in_train = Draw(seed).next(len(lines))
         return cls(kind, seed, lines[in_train].reset_index(drop=True), lines[~in_train].reset_index(drop=True))
 
     @cached_property

@@ -19,11 +19,11 @@ from suspicious_lines.judging import found_by, judge
 from suspicious_lines.measuring import measure, try_held_out, try_planted
 from suspicious_lines.messages import Dataset
 from suspicious_lines.planted import plant
-from suspicious_lines.preprocessing import split
 from suspicious_lines.report import report_html
 from suspicious_lines.report_data import report_data
 from suspicious_lines.results import flagged_csv
 from suspicious_lines.rules import Rules
+from suspicious_lines.splitting import Draw
 from suspicious_lines.suppressing import Suppressions, suppress
 from suspicious_lines.thresholds import Goal
 
@@ -39,7 +39,7 @@ def rows_of(encoder: Encoder, lines: pd.DataFrame) -> np.ndarray:
 
 def run(file: Path, folder: Path) -> None:
     lines, rules = in_our_columns(pd.read_csv(file)), Rules.default()
-    in_train = split(len(lines), SEED)
+    in_train = Draw(SEED).next(len(lines))
     train, validation = (lines[mask].reset_index(drop=True) for mask in (in_train, ~in_train))
     encoder = Encoder.fit(train)
     model = train_forest(rows_of(encoder, train), TREES, SAMPLES)

@@ -109,10 +109,12 @@ def run_cell(way: str, folder: Path) -> dict[str, float]:
     return {"seconds": seconds, "cpu": cpu, "peak": int(peak.split()[1]) / 1024}
 
 
-def measure(way: str, folder: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.preprocess", "--cell", way, str(folder)]
+def measure(way: str, file: Path) -> dict[str, float]:
     environment = os.environ | (ENVIRONMENT if way == "Preprocess" else {})
-    return json.loads(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+    with tempfile.TemporaryDirectory() as folder:  # a new one each time: it takes longer to overwrite files
+        (Path(folder) / "lines.csv").symlink_to(file)
+        command = [sys.executable, "-m", "benchmarks.preprocess", "--cell", way, folder]
+        return json.loads(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
 
 
 def make_file(path: Path, lines: int) -> None:
@@ -129,11 +131,12 @@ def make_file(path: Path, lines: int) -> None:
 
 
 def rows(lines: int, runs: int, folder: Path) -> list[str]:
-    make_file(folder / "lines.csv", lines)
+    file = folder / "lines.csv"
+    make_file(file, lines)
     cells: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for number in range(runs):
         for way in WAYS:
-            cells[way].append(measure(way, folder))
+            cells[way].append(measure(way, file))
             print(f"{lines:,} {way} {number + 1} of {runs}: {cells[way][-1]}", file=sys.stderr, flush=True)
     middle = {
         way: {name: statistics.median(cell[name] for cell in found) for name in found[0]}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from suspicious_lines.layout import LIVE_MODEL_KEY
-from suspicious_lines.preprocessing import split
+from suspicious_lines.splitting import Draw
 from tests.faults import upkeep
 from tests.faults.stage import BATCH, DISTRIBUTED, SMALL, WATCHED_DAY, Run, Stage
 from tests.faults.upkeep import Upkeep
@@ -65,7 +65,7 @@ def _train_worse(stage: Stage) -> Any:
     """The same lines to validate on, but those to train on have minutes and rates of no sense."""
     lines = pd.read_csv(io.BytesIO(stage.activities))
     rng = np.random.default_rng(1)
-    train = split(len(lines), SPLIT_SEED)
+    train = Draw(SPLIT_SEED).next(len(lines))
     lines.loc[train, "Minutes"] = np.round(np.exp(rng.uniform(np.log(5), np.log(720), train.sum())))
     lines.loc[train, "Fee"] = np.round(rng.uniform(50, 900, train.sum()))
     lines.loc[train, "Total"] = np.round(lines["Minutes"] / 60 * lines["Fee"], 2)[train]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from frames import lines_frame
 from suspicious_lines import encoder, peers
-from suspicious_lines.encoder import CATEGORIES, NUMERIC_FEATURES, Encoder, TooManyCombinationsError, due
+from suspicious_lines.encoder import CATEGORIES, NUMERIC_FEATURES, Encoder, Fitting, TooManyCombinationsError, due
 
 TRAIN = lines_frame(2_000)
 ENCODER = Encoder.fit(TRAIN)
@@ -133,7 +133,10 @@ def test_lines_in_parts_give_the_encoder_of_all_of_them(rows, cuts):
     frame = pd.DataFrame(rows)
     edges = [0, *sorted(cuts), len(frame)]
     parts = [frame.iloc[start:end] for start, end in itertools.pairwise(edges) if start < end]
-    assert Encoder.fit_parts(reversed(parts)).to_json() == Encoder.fit(frame).to_json()
+    fitting = Fitting()
+    for part in reversed(parts):
+        fitting.add(part)
+    assert fitting.encoder().to_json() == Encoder.fit(frame).to_json()
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=80), st.sampled_from([0.01, 0.025, 0.05, 0.5, 0.95, 0.985]))

@@ -7,16 +7,19 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from frames import BUCKET, ROOT, csv_of, lines_frame, row
-from suspicious_lines import csv_records, encoder, preprocessing, store
+from suspicious_lines import csv_records, encoder, preprocessing, splitting, store
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError, NoLiveModelError, SettingsError
+from suspicious_lines.features import features_csv
 from suspicious_lines.layout import invoices_kind
 from suspicious_lines.ledes import Mapping
 from suspicious_lines.lines import COLUMNS, FIELDS
 from suspicious_lines.model_messages import LiveModel
-from suspicious_lines.preprocessing import split
+from suspicious_lines.splitting import Draw
 
 
 def upload(cloud, body):
@@ -85,20 +88,38 @@ def test_a_file_beyond_the_functions_memory_is_refused_before_it_is_read(cloud, 
 
 @pytest.mark.parametrize("count", [5, 6, 1_000, 105_965])
 def test_the_split_is_80_to_20_and_repeatable(count):
-    mask = split(count, seed=1)
+    mask = Draw(seed=1).next(count)
     assert mask.sum() == round(count * 0.8)
-    assert (mask == split(count, seed=1)).all()
+    assert (mask == Draw(seed=1).next(count)).all()
     if count > 100:
-        assert (mask != split(count, seed=2)).any()
+        assert (mask != Draw(seed=2).next(count)).any()
 
 
-def test_the_split_of_many_lines_is_drawn_in_pieces(monkeypatch):
-    monkeypatch.setattr(preprocessing, "LINES_PER_DRAW", 100)
-    mask = split(12_345, seed=1)
-    assert mask.sum() == round(12_345 * 0.8)
-    shares = mask[:12_300].reshape(-1, 100).mean(axis=1)
-    assert shares.min() < 0.8 < shares.max()
-    assert abs(shares.mean() - 0.8) < 0.01
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=20))
+def test_each_draw_brings_the_train_lines_to_80_percent(counts):
+    draw = Draw(seed=1)
+    masks = [draw.next(count) for count in counts]
+    assert [len(mask) for mask in masks] == counts
+    for drawn, trained in zip(np.cumsum(counts), np.cumsum([mask.sum() for mask in masks]), strict=True):
+        assert trained == round(drawn * 0.8)
+
+
+def test_a_file_of_several_draws_is_split_as_a_whole(cloud, handler, context, monkeypatch):
+    monkeypatch.setattr(splitting, "LINES_PER_DRAW", 300)
+    monkeypatch.setattr(splitting, "LINES_AT_ONCE", 70)
+    frame = lines_frame(1_000)
+    dataset = handler({"run": "run", "upload": upload(cloud, body_of(frame))}, context)
+    assert (dataset["lines_train"], dataset["lines_validation"]) == (800, 200)
+    draw = Draw(1)
+    in_train = np.concatenate([draw.next(count) for count in (300, 300, 300, 100)])
+    validation = [part for part in dataset["parts"] if part.startswith("validation/")]
+    bodies = [store.get_bytes(BUCKET, f"runs/run/lines/{part}.parquet") for part in validation]
+    lines = pd.concat([pd.read_parquet(io.BytesIO(body)) for body in bodies])
+    assert list(lines["line"]) == list(np.flatnonzero(~in_train) + 2)
+    fitted = store.get_bytes(BUCKET, "runs/run/encoder.json").decode()
+    assert fitted == Encoder.fit(frame[in_train]).to_json()
+    sent = store.get_bytes(BUCKET, "runs/run/features/train/part-00000.csv")
+    assert sent == features_csv(Encoder.from_json(fitted), frame[in_train])
 
 
 def test_where_blocks_and_parts_end_does_not_matter(cloud, handler, context, monkeypatch):

@@ -36,8 +36,9 @@ def test_repeats_name_the_first_equal_line_whatever_the_batches(tmp_path_factory
             line += 1
     found.find()
     assert list(found.of(np.arange(10, line))) == expected
-    # Asked for some at a time, the answer is the same.
+    # Asked for some at a time, or for some only, the answer is the same.
     assert [repeat for at in range(10, line) for repeat in found.of(np.array([at]))] == expected
+    assert list(found.of(np.arange(10, line, 3))) == expected[::3]
 
 
 def test_lines_of_one_hash_are_told_apart_by_their_total(tmp_path, monkeypatch):

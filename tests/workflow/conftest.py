@@ -16,7 +16,7 @@ from recorded import Record, missing, read, recorded, together, write
 from local.activities import generate
 from local.cloud import Cloud
 from local.emulator.calls import FOLDER
-from suspicious_lines.preprocessing import split
+from suspicious_lines.splitting import Draw
 from tests.template.unrecorded import UNRECORDED
 
 RECORDING = bool(os.environ.get("RECORD_CALLS"))
@@ -188,7 +188,7 @@ def _spoilt(body: bytes) -> bytes:
     """The same lines to validate on, but those to train on have minutes and rates of no sense."""
     lines = pd.read_csv(io.BytesIO(body))
     rng = np.random.default_rng(1)
-    train = split(len(lines), SPLIT_SEED)
+    train = Draw(SPLIT_SEED).next(len(lines))
     lines.loc[train, "Minutes"] = np.round(np.exp(rng.uniform(np.log(5), np.log(720), train.sum())))
     lines.loc[train, "Fee"] = np.round(rng.uniform(50, 900, train.sum()))
     lines.loc[train, "Total"] = np.round(lines["Minutes"] / 60 * lines["Fee"], 2)[train]

@@ -12,6 +12,11 @@ import pyarrow as pa
 pa.set_memory_pool(pa.system_memory_pool())
 
 
+def give_back() -> None:
+    """Returns to the system the memory that is free between what is held: what comes next may not fit there."""
+    pa.default_memory_pool().release_unused()
+
+
 def array(values: np.ndarray) -> pa.Array:
     """Numbers or truth values, shape [n], as an array of Arrow."""
     bits = np.packbits(values, bitorder="little") if values.dtype == bool else np.ascontiguousarray(values)

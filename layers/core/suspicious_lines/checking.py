@@ -63,7 +63,8 @@ class Faults:
 class Chunk:
     """Some lines of an upload, n cells for each column, translated to our columns but not yet checked.
 
-    Cells are coded: each distinct text is there once, and most of what is asked of a cell is asked of it once.
+    Cells are coded: each distinct text is there once, and most of what is asked of a cell is asked of it once. Those of
+    numbers may be numbers where all of them are sound.
 
     `names`: which of the file's columns each of ours came from; a fault is told by that name, with the cell in `cells`.
     `refused`: what stood between these lines and is no record. `labels`: the cells of the label column, where there is
@@ -72,7 +73,7 @@ class Chunk:
     """
 
     lines: np.ndarray
-    cells: dict[str, pa.DictionaryArray]
+    cells: dict[str, pa.Array]
     texts: dict[str, pa.DictionaryArray]
     numbers: dict[str, Numbers]
     names: dict[str, str]
@@ -121,7 +122,15 @@ def columns(
     yield lines, cells
 
 
-def read_numbers(cells: pa.DictionaryArray) -> Numbers:
+def are_sound(column: str, values: np.ndarray) -> bool:
+    """Whether each number of a column is one, and within its limits."""
+    least, most = values.min(initial=1), values.max(initial=1)  # both NaN where one is
+    return bool((least > 0 if column == "Minutes" else least >= 0) and most <= MOST[column])
+
+
+def read_numbers(cells: pa.Array) -> Numbers:
+    if not pa.types.is_dictionary(cells.type):
+        return Numbers(arrow.numbers(cells, np.float64), np.zeros(len(cells), dtype=bool))
     texts = cells.dictionary
     try:
         values = texts.cast(pa.float64())
@@ -149,6 +158,8 @@ def check(chunk: Chunk) -> Checked:
             faults.add(names[column], lengths > MOST_TEXT_CHARACTERS, too_long)
     for column in NUMBER_COLUMNS:
         values, empty = chunk.numbers[column]
+        if are_sound(column, values):
+            continue
         faults.add(names[column], empty, IS_EMPTY)
         faults.add(names[column], np.isnan(values), IS_NO_NUMBER)
         faults.add(names[column], values < 0, "is negative")

@@ -9,13 +9,13 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from suspicious_lines.ahead import AT_ONCE
+from suspicious_lines import arrow
 from suspicious_lines.checking import (
     COLUMNS,
     HOLDS_NUL,
@@ -25,6 +25,7 @@ from suspicious_lines.checking import (
     TEXT_COLUMNS,
     Chunk,
     Refusal,
+    are_sound,
     coded,
     columns,
     read_numbers,
@@ -35,11 +36,13 @@ from suspicious_lines.errors import InvalidUploadError
 MOST_CELL_CHARACTERS = 10_000
 BATCH_CHARACTERS = 1 << 14
 BLOCK_BYTES = 1 << 20
+BLOCKS_AT_ONCE = 2
 MOST_LINE_BYTES = 1 << 24
 SAVE_AS = "Save the sheet as 'CSV UTF-8 (comma delimited)' and drop it again."
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PHYSICAL_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 _CODED = pa.dictionary(pa.int32(), pa.string())
+Cells: TypeAlias = dict[str, pa.Array]
 
 
 def chunks(stream: BinaryIO, key: str) -> Iterator[Chunk]:
@@ -68,14 +71,12 @@ def chunks(stream: BinaryIO, key: str) -> Iterator[Chunk]:
         number = records.number
 
 
-def _read(
-    blocks: "_Blocks", header: list[str], wanted: list[str]
-) -> Iterator[tuple[bytes, dict[str, pa.DictionaryArray] | None]]:
+def _read(blocks: "_Blocks", header: list[str], wanted: list[str]) -> Iterator[tuple[bytes, Cells | None]]:
     """Each block, with its cells where it is plain. Blocks behind it are read at the same time, unless it follows an
     odd one: they are often not alone, and what is read ahead of one is read again, as its last record may end there."""
-    coming: deque[tuple[bytes, Future[dict[str, pa.DictionaryArray] | None]]] = deque()
-    at_once = AT_ONCE
-    with ThreadPoolExecutor(AT_ONCE) as readers:
+    coming: deque[tuple[bytes, Future[Cells | None]]] = deque()
+    at_once = BLOCKS_AT_ONCE
+    with ThreadPoolExecutor(BLOCKS_AT_ONCE) as readers:
         while True:
             while len(coming) < at_once and (block := blocks.take()):
                 coming.append((block, readers.submit(_plain, block, header, wanted)))
@@ -83,14 +84,14 @@ def _read(
                 return
             block, plain = coming.popleft()
             cells = plain.result()
-            at_once = 1 if cells is None else AT_ONCE
+            at_once = 1 if cells is None else BLOCKS_AT_ONCE
             if cells is None:
                 blocks.put_back(block for block, _ in coming)
                 coming.clear()
             yield block, cells
 
 
-def _chunk(lines: np.ndarray, cells: dict[str, pa.DictionaryArray], refused: list[Refusal]) -> Chunk:
+def _chunk(lines: np.ndarray, cells: Cells, refused: list[Refusal]) -> Chunk:
     texts = {column: cells[column] for column in TEXT_COLUMNS}
     numbers = {column: read_numbers(cells[column]) for column in NUMBER_COLUMNS}
     return Chunk(lines, cells, texts, numbers, {name: name for name in cells}, refused, cells.get(LABEL_COLUMN))
@@ -140,16 +141,22 @@ class _Blocks:
             self._block = self._again.pop(0)
             return
         while data := self._stream.read(BLOCK_BYTES):
+            if end := _end_of_line(data):
+                self._block, self._rest = b"".join([self._rest, memoryview(data)[:end]]), data[end:]
+                return
             self._rest += data
-            # The last byte may be half of a line end.
-            end = max(self._rest.rfind(b"\n"), self._rest.rfind(b"\r", 0, -1)) + 1
-            if end:
+            if end := _end_of_line(self._rest):  # a line end of which the last block had one half
                 self._block, self._rest = self._rest[:end], self._rest[end:]
                 return
             if len(self._rest) > MOST_LINE_BYTES:
                 reason = f"a line of the file has more than {MOST_LINE_BYTES >> 20} MB"
                 raise InvalidUploadError(self._key, reason, SAVE_AS)
         self._block, self._rest = self._rest, b""
+
+
+def _end_of_line(data: bytes) -> int:
+    """Where the last line of the data ends; 0 where none does. Their last byte may be half of a line end."""
+    return max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1)) + 1
 
 
 class _Block:
@@ -167,7 +174,7 @@ class _Block:
         return self._text.readlines(hint)
 
 
-def _plain(block: bytes, header: list[str], wanted: list[str]) -> dict[str, pa.DictionaryArray] | None:
+def _plain(block: bytes, header: list[str], wanted: list[str]) -> Cells | None:
     """The cells of a block in which every physical line is a record of the header's width, and nothing is odd.
 
     None where that is not certain.
@@ -181,34 +188,50 @@ def _plain(block: bytes, header: list[str], wanted: list[str]) -> dict[str, pa.D
             block.decode()
         except UnicodeDecodeError:
             return None
-    text = np.frombuffer(block, np.uint8)
-    ends = np.flatnonzero(text == ord("\n"))
-    if np.diff(ends, prepend=-1, append=len(text)).max() > MOST_CELL_CHARACTERS:
+    if _holds_a_long_line(block):
         return None
-    if b'"' in block and not _plainly_quoted(text, ends):
+    if b'"' in block and not _plainly_quoted(block):
         return None
+    cells = _parsed(block, header, wanted, pa.float64())
+    if cells is None or not all(are_sound(name, arrow.numbers(cells[name], np.float64)) for name in NUMBER_COLUMNS):
+        cells = _parsed(block, header, wanted, _CODED)  # so that what is wrong can be shown
+    if cells is None or "" in cells[TEXT_COLUMNS[0]].dictionary.to_pylist():
+        return None
+    # Arrow leaves out blank lines, but not those of commas alone.
+    lines = np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")) + (not block.endswith(b"\n"))
+    return cells if len(cells[wanted[0]]) == lines else None
+
+
+def _parsed(block: bytes, header: list[str], wanted: list[str], numbers: pa.DataType) -> Cells | None:
+    """The wanted cells of a block, those of NUMBER_COLUMNS of the type `numbers`; None where Arrow cannot read them."""
     places = {name: str(header.index(name)) for name in wanted}
     read = pa_csv.ReadOptions(
         column_names=[str(place) for place in range(len(header))], block_size=len(block) + 1, use_threads=False
     )
     convert = pa_csv.ConvertOptions(
         include_columns=list(places.values()),
-        column_types=dict.fromkeys(places.values(), _CODED),
+        column_types={place: numbers if name in NUMBER_COLUMNS else _CODED for name, place in places.items()},
         null_values=[],
-        check_utf8=False,  # it was decoded above
+        check_utf8=False,  # it was decoded before
     )
     try:
         table = pa_csv.read_csv(pa.py_buffer(block), read, convert_options=convert)
     except pa.ArrowInvalid:
         return None
-    cells = {name: table[place].combine_chunks() for name, place in places.items()}
-    # Arrow leaves out blank lines, but not those of commas alone.
-    is_whole = len(table) == len(ends) + (not block.endswith(b"\n"))
-    return cells if is_whole and "" not in cells[TEXT_COLUMNS[0]].dictionary.to_pylist() else None
+    return {name: table[place].combine_chunks() for name, place in places.items()}
 
 
-def _plainly_quoted(text: np.ndarray, ends: np.ndarray) -> bool:
+def _holds_a_long_line(block: bytes) -> bool:
+    step = MOST_CELL_CHARACTERS // 2  # a line that is too long leaves one of them without an end
+    if all(block.find(b"\n", start, start + step) >= 0 for start in range(0, len(block) - step, step)):
+        return False
+    return max(map(len, block.splitlines())) >= MOST_CELL_CHARACTERS
+
+
+def _plainly_quoted(block: bytes) -> bool:
     """Whether each quote opens a cell or closes it, in turn and on the same physical line; none is doubled."""
+    text = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(text == ord("\n"))
     quotes = np.flatnonzero(text == ord('"'))
     if len(quotes) % 2:
         return False

@@ -20,7 +20,6 @@ enough: (matter type, activity), (activity), all. docs/quality.md has the measur
 
 import json
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,39 +72,9 @@ class Encoder:
     @classmethod
     def fit(cls, lines: Lines) -> "Encoder":
         """Fits on the lines to train on: at least one, with the columns of `checking.Checked.accepted`."""
-        return cls.fit_parts([lines])
-
-    @classmethod
-    def fit_parts(cls, parts: Iterable[Lines]) -> "Encoder":
-        """Fits on lines that come in parts, of which one at a time is held: the same whatever the parts and the order.
-
-        Raises:
-            TooManyCombinationsError: they have more than MOST_COMBINATIONS, which are held as well.
-        """
-        seen, minutes, fees = Counter[Key](), Seen(), Seen()
-        places: dict[Key, int] = {}
-        for lines in parts:
-            keys, place = groups(lines, CATEGORIES)
-            seen.update(dict(zip(keys, np.bincount(place, minlength=len(keys)).tolist(), strict=True)))
-            if len(seen) > MOST_COMBINATIONS:
-                raise TooManyCombinationsError
-            among_all = np.array([places.setdefault(key, len(places)) for key in keys], dtype=np.int64)[place]
-            minutes.add(among_all, _log(lines, "minutes"))
-            fees.add(among_all, _log(lines, "fee"))
-        categories = {}
-        for position, column in enumerate(CATEGORIES):
-            counts = Counter[str]()
-            for key, count in seen.items():
-                counts[str(key[position])] += count
-            ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-            categories[column] = dict(ranked[:MOST_CATEGORIES])
-        by_resource = [(key[CATEGORIES.index("resource")],) for key in places]
-        return cls(
-            categories=categories,
-            combinations={key: seen[key] for key in sorted(seen) if _is_known(key, categories)},
-            minutes=Peers.fit(list(places), minutes, _MINUTES_LEVELS, _MINUTES_LIMITS, _MINUTES_SPREAD),
-            fee=Peers.fit(by_resource, fees, _FEE_LEVELS, _FEE_LIMITS, _FEE_SPREAD),
-        )
+        fitting = Fitting()
+        fitting.add(lines)
+        return fitting.encoder()
 
     @property
     def lines(self) -> int:
@@ -233,6 +202,42 @@ class Encoder:
             {tuple(row[:-1]): row[-1] for row in document["combinations"]},
             Peers.from_json(document["minutes"]),
             Peers.from_json(document["fee"]),
+        )
+
+
+class Fitting:
+    """Fits on lines that come in parts, of which it keeps counts only: the same whatever the parts and the order."""
+
+    def __init__(self) -> None:
+        self._seen, self._minutes, self._fees = Counter[Key](), Seen(), Seen()
+        self._places: dict[Key, int] = {}
+
+    def add(self, lines: Lines) -> None:
+        if len(self._seen) > MOST_COMBINATIONS:  # which are held, so that no more are
+            return
+        keys, place = groups(lines, CATEGORIES)
+        self._seen.update(dict(zip(keys, np.bincount(place, minlength=len(keys)).tolist(), strict=True)))
+        among_all = np.array([self._places.setdefault(key, len(self._places)) for key in keys], dtype=np.int64)[place]
+        self._minutes.add(among_all, _log(lines, "minutes"))
+        self._fees.add(among_all, _log(lines, "fee"))
+
+    def encoder(self) -> Encoder:
+        """Raises TooManyCombinationsError: the lines have more than MOST_COMBINATIONS."""
+        if len(self._seen) > MOST_COMBINATIONS:
+            raise TooManyCombinationsError
+        categories = {}
+        for position, column in enumerate(CATEGORIES):
+            counts = Counter[str]()
+            for key, count in self._seen.items():
+                counts[str(key[position])] += count
+            ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+            categories[column] = dict(ranked[:MOST_CATEGORIES])
+        by_resource = [(key[CATEGORIES.index("resource")],) for key in self._places]
+        return Encoder(
+            categories=categories,
+            combinations={key: self._seen[key] for key in sorted(self._seen) if _is_known(key, categories)},
+            minutes=Peers.fit(list(self._places), self._minutes, _MINUTES_LEVELS, _MINUTES_LIMITS, _MINUTES_SPREAD),
+            fee=Peers.fit(by_resource, self._fees, _FEE_LEVELS, _FEE_LIMITS, _FEE_SPREAD),
         )
 
 

@@ -6,7 +6,6 @@ The file is read once, and its accepted lines are kept on the function's disk: m
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,47 +14,44 @@ import numpy as np
 import pyarrow as pa
 
 from suspicious_lines import arrow, datasets, routing, store
-from suspicious_lines.ahead import each_ahead
-from suspicious_lines.encoder import CATEGORIES, ENCODED, MOST_COMBINATIONS, Encoder, TooManyCombinationsError
+from suspicious_lines.ahead import ahead
+from suspicious_lines.encoder import (
+    CATEGORIES,
+    ENCODED,
+    MOST_COMBINATIONS,
+    Encoder,
+    Fitting,
+    TooManyCombinationsError,
+)
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError
 from suspicious_lines.features import feature_rows, joined, labelled_features_csv
-from suspicious_lines.hashing import HashingStream
 from suspicious_lines.hosting_modes import mode_of
 from suspicious_lines.layout import JUDGED_PREFIX, RunFiles, challenger_kind, invoices_kind, is_judged_of, part_name
-from suspicious_lines.ledes import Mapping
-from suspicious_lines.lines import FIELDS, Counts, read_lines, require_enough
-from suspicious_lines.messages import Dataset, Upload
+from suspicious_lines.lines import FIELDS, require_enough
+from suspicious_lines.messages import Dataset
 from suspicious_lines.planted import altered, picked
 from suspicious_lines.promotion import live_model
+from suspicious_lines.reading import Reading
+from suspicious_lines.repeats import Repeats
 from suspicious_lines.rules import Rules
 from suspicious_lines.score_messages import Encoded, EncodeRequest, ModelInUse
 from suspicious_lines.settings import EncodeSettings, PreprocessSettings
 from suspicious_lines.spilling import Spill, cut
-from suspicious_lines.spreadsheet import write_rows
+from suspicious_lines.splitting import Split
 from suspicious_lines.train_messages import PreprocessRequest
 
 if TYPE_CHECKING:
     from suspicious_lines.stored import StoredLines
 
-TRAIN_SHARE = 0.8
-LINES_PER_DRAW = 1 << 17
 LINES_PER_TRAIN_PART = 25_000
-LINES_PER_ENCODING = 10_000
+TRAIN_LINES_PER_ENCODING = 50_000
+LINES_PER_ENCODING = 20_000  # with all that is kept of a line
 # What the functions after this one hold in 2 GB: docs/performance.md has the measurements.
 MOST_UPLOAD_MB = 850
 MOST_NEW_UPLOAD_MB = 160
 # A part makes 7 events of an execution's history, which ends at 25,000, and 3 more for each retry; its name takes 30
 # bytes of a state's 256 KiB. Validation lines are scored twice, by the new model and by the live one: half as many.
 MOST_PARTS = 1_000
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What was read of an upload: its accepted lines are in `spill`."""
-
-    spill: Spill
-    counts: Counts
-    sha256: str
 
 
 def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Dataset:
@@ -68,18 +64,22 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
     files, bucket, key = RunFiles(request.run), settings.data_bucket, request.upload.key
     Rules.read(bucket)  # a wrong configuration is told before a training job is paid for
     with tempfile.TemporaryDirectory() as folder:
-        kept = _read(request.upload, files, bucket, Path(folder), MOST_UPLOAD_MB)
-        require_enough(kept.counts, key)
-        in_train = split(kept.counts.accepted, settings.split_seed)
-        stored = _stored(files, settings, kept.sha256, request.family)
-        encoder = stored.encoder if stored else _fitted(kept.spill.lines(in_train, ENCODED), key)
+        reading = Reading(request.upload, files, bucket, Path(folder), MOST_UPLOAD_MB)
+        lines = Split(Path(folder), [*ENCODED, "line", "error"] if settings.feature_group else ENCODED)
+        lines.read(reading.accepted(), settings.split_seed)
+        require_enough(reading.counts, key)
+        arrow.give_back()
+        stored = _stored(files, settings, reading.sha256, request.family)
+        encoder = stored.encoder if stored else _fitted(lines.fitting, key)
         store.put(bucket, files.encoder, stored.text if stored else encoder.to_json(), "application/json")
-        parts_written = _write_train(kept.spill, in_train, encoder, files, settings)
+        parts_written = _write_train(lines.train, encoder, files, settings)
         if stored:
             store.put(bucket, files.features(part_name("train", parts_written)), joined(stored.rows()), "text/csv")
-        planted = _plant(kept.spill, in_train, settings.split_seed)
-        size = part_size(int((~in_train).sum()), MOST_PARTS // 2, settings)
-        parts = _write_parts("validation", kept.spill.lines(~in_train), encoder, files, bucket, size)
+        arrow.give_back()
+        planted = _plant(lines, reading.repeats, settings.split_seed)
+        size = part_size(lines.validation.count, MOST_PARTS // 2, settings)
+        validation = reading.repeats.beside(lines.validation.lines())
+        parts = _write_parts("validation", validation, encoder, files, bucket, size)
     parts += _write_parts("planted", [planted], encoder, files, bucket, settings.lines_per_part)
     judged = _judged(bucket, request.family)
     if judged:
@@ -88,20 +88,20 @@ def preprocess(request: PreprocessRequest, settings: PreprocessSettings) -> Data
         store.put(bucket, files.features(part_name("test", 0)), test, "text/csv")
         parts += _write_parts("judged", [judged], encoder, files, bucket, settings.lines_per_part)
     return Dataset(
-        lines_read=kept.counts.read,
-        lines_rejected=kept.counts.refused,
+        lines_read=reading.counts.read,
+        lines_rejected=reading.counts.refused,
         lines_judged=len(judged) if judged else 0,
-        lines_train=int(in_train.sum()),
-        lines_validation=int((~in_train).sum()),
+        lines_train=lines.train.count,
+        lines_validation=lines.validation.count,
         feature_dim=len(encoder.features),
         parts=parts,
-        sha256=kept.sha256,
+        sha256=reading.sha256,
     )
 
 
-def _fitted(lines: Iterable[pa.Table], key: str) -> Encoder:
+def _fitted(fitting: Fitting, key: str) -> Encoder:
     try:
-        return Encoder.fit_parts(lines)
+        return fitting.encoder()
     except TooManyCombinationsError as error:
         names = ", ".join(column for column, field in FIELDS.items() if field in CATEGORIES)
         reason = f"the lines have more than {MOST_COMBINATIONS:,} combinations of {names}"
@@ -159,28 +159,33 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings, on_trial: boo
     if challenger and challenger.run in live.rejected:  # in the registry, since the trial began
         challenger = None
     with tempfile.TemporaryDirectory() as folder:
-        kept = _read(request.upload, files, bucket, Path(folder), MOST_NEW_UPLOAD_MB)
-        require_enough(kept.counts, request.upload.key, fewest=1)
-        size = part_size(kept.counts.accepted, MOST_PARTS, settings)
+        reading = Reading(request.upload, files, bucket, Path(folder), MOST_NEW_UPLOAD_MB)
+        spill = Spill(Path(folder) / "lines.arrows")
+        for accepted in reading.accepted():
+            spill.add(accepted)
+        spill.close()
+        require_enough(reading.counts, request.upload.key, fewest=1)
+        size = part_size(spill.count, MOST_PARTS, settings)
         if challenger and challenger.kind == "ab":
-            theirs = routing.shared(kept.spill, challenger)
-            parts = _write_parts(invoices_kind(live.run), kept.spill.lines(~theirs), encoder, files, bucket, size)
+            theirs = routing.shared(spill, challenger)
+            own = reading.repeats.beside(spill.lines(mask=~theirs))
+            parts = _write_parts(invoices_kind(live.run), own, encoder, files, bucket, size)
             kind, other = challenger_kind(challenger.run), _encoder(bucket, RunFiles(challenger.run).encoder)
-            parts += _write_parts(kind, kept.spill.lines(theirs), other, files, bucket, size)
+            parts += _write_parts(kind, reading.repeats.beside(spill.lines(mask=theirs)), other, files, bucket, size)
             store.put_json(bucket, files.challenger, challenger.model_dump(mode="json"))
         else:
-            every = np.ones(kept.counts.accepted, dtype=bool)
-            parts = _write_parts(invoices_kind(live.run), kept.spill.lines(every), encoder, files, bucket, size)
+            every = reading.repeats.beside(spill.lines())
+            parts = _write_parts(invoices_kind(live.run), every, encoder, files, bucket, size)
     if ended:
         store.delete(bucket, files.challenger)  # now that nothing is left to fail: a retry must find it
     dataset = Dataset(
-        lines_read=kept.counts.read,
-        lines_rejected=kept.counts.refused,
+        lines_read=reading.counts.read,
+        lines_rejected=reading.counts.refused,
         lines_train=0,
-        lines_validation=kept.counts.accepted,
+        lines_validation=spill.count,
         feature_dim=len(encoder.features),
         parts=parts,
-        sha256=kept.sha256,
+        sha256=reading.sha256,
     )
     model = ModelInUse.model_validate(live.model_dump(include=set(ModelInUse.model_fields)))
     return Encoded(dataset=dataset, model=model, model_age_days=live.age_days(datetime.now(UTC)))
@@ -190,35 +195,15 @@ def _encoder(bucket: str, key: str) -> Encoder:
     return Encoder.from_json(store.get_bytes(bucket, key).decode())
 
 
-def _read(upload: Upload, files: RunFiles, bucket: str, folder: Path, most_mb: int) -> Kept:
-    """Keeps the upload's lines in the folder; writes rejected.csv."""
-    if upload.size > most_mb * 1_000_000:
-        reason = f"the file has {upload.size / 1e6:,.0f} MB, at most {most_mb} can be read"
-        raise InvalidUploadError(upload.key, reason, "Split it by matter and drop the parts.")
-    stream = HashingStream(store.open_upload(upload))
-    spill, counts, rejected = Spill(folder), Counts(), folder / "rejected.csv"
-    with rejected.open("w", encoding="utf-8", newline="") as text:
-        write_rows(text, [("Line", "Column", "Value", "Reason")])
-        for checked in read_lines(stream, upload.key, Mapping.read(bucket)):
-            spill.add(checked.accepted)
-            counts.add(checked)
-            write_rows(text, [(told.line, told.column, told.value, told.reason) for told in checked.refused])
-    with rejected.open("rb") as body:
-        store.put(bucket, files.rejected, body, "text/csv; charset=utf-8")
-    spill.close()
-    return Kept(spill, counts, stream.hexdigest())
-
-
-def _plant(spill: Spill, in_train: np.ndarray, seed: int) -> pa.Table:
+def _plant(lines: Split, repeats: Repeats, seed: int) -> pa.Table:
     """Copies of validation lines with planted errors: see planted.py."""
     rng = np.random.default_rng(seed)
-    mask = spill.errors | in_train
-    np.logical_not(mask if not mask.all() else in_train, out=mask)
-    places = np.flatnonzero(mask)
+    errors = lines.errors
+    places = np.flatnonzero(errors if errors.all() else ~errors)
     places = places[picked(len(places), rng)]
-    mask[:] = False
+    mask = np.zeros(len(errors), dtype=bool)
     mask[places] = True
-    copied = pa.concat_tables(spill.lines(mask)).unify_dictionaries()
+    copied = pa.concat_tables(repeats.beside(lines.validation.lines(mask=mask))).unify_dictionaries()
     copies = copied.take(arrow.array(np.searchsorted(np.flatnonzero(mask), places)))
     changed = altered(copies, rng)
     copies = copies.append_column("planted", arrow.texts(changed.pop("planted").tolist()))
@@ -227,14 +212,13 @@ def _plant(spill: Spill, in_train: np.ndarray, seed: int) -> pa.Table:
     return copies
 
 
-def _write_train(
-    spill: Spill, in_train: np.ndarray, encoder: Encoder, files: RunFiles, settings: PreprocessSettings
-) -> int:
+def _write_train(spill: Spill, encoder: Encoder, files: RunFiles, settings: PreprocessSettings) -> int:
     """Writes the features of the train lines and, for the feature store, which lines they are; returns how many parts
     there are."""
     bucket, number = settings.data_bucket, -1
-    lines = spill.lines(in_train, [*ENCODED, "line", "error"] if settings.feature_group else ENCODED)
-    for number, (part, features) in enumerate(_encoded(lines, encoder, LINES_PER_TRAIN_PART)):
+    for number, (part, features) in enumerate(
+        _encoded(spill.lines(), encoder, LINES_PER_TRAIN_PART, TRAIN_LINES_PER_ENCODING)
+    ):
         name = part_name("train", number)
         store.put(bucket, files.features(name), features, "text/csv")
         if settings.feature_group:
@@ -247,20 +231,21 @@ def _write_parts(
 ) -> list[str]:
     """Writes the features and the lines of each part, in the same order, and returns the parts' names."""
     parts = []
-    for number, (part, features) in enumerate(_encoded(lines, encoder, size)):
+    for number, (part, features) in enumerate(_encoded(lines, encoder, size, LINES_PER_ENCODING)):
         parts.append(part_name(kind, number))
         store.put(bucket, files.features(parts[-1]), features, "text/csv")
         datasets.write_part(part, bucket, files.lines(parts[-1]))
     return parts
 
 
-def _encoded(lines: Iterable[pa.Table], encoder: Encoder, size: int) -> Iterator[tuple[pa.Table, bytes]]:
-    """The lines in parts of `size`, with their features; several parts are encoded at once, because more are equal."""
+def _encoded(lines: Iterable[pa.Table], encoder: Encoder, size: int, most: int) -> Iterator[tuple[pa.Table, bytes]]:
+    """The lines in parts of `size`, with their features; as many parts as `most` lines make are encoded at once,
+    because of more lines more are equal."""
 
     def encoded(some: pa.Table) -> tuple[pa.Table, pa.StringArray]:
         return some, feature_rows(encoder, some)
 
-    for some, rows in each_ahead(encoded, cut(lines, max(LINES_PER_ENCODING // size, 1) * size)):
+    for some, rows in ahead(map(encoded, cut(lines, max(most // size, 1) * size))):
         for start in range(0, len(some), size):
             yield some.slice(start, size), joined(rows.slice(start, size))
 
@@ -268,21 +253,3 @@ def _encoded(lines: Iterable[pa.Table], encoder: Encoder, size: int) -> Iterator
 def part_size(lines: int, most_parts: int, settings: EncodeSettings) -> int:
     """Lines in a part: `lines_per_part`, or more where there would be more parts than that."""
     return max(settings.lines_per_part, math.ceil(lines / most_parts))
-
-
-def split(count: int, seed: int) -> np.ndarray:
-    """A mask of the train lines: 80 % of them, drawn by `seed`, at least one line on either side (count >= 2).
-
-    Drawn LINES_PER_DRAW lines at a time, of which as many are taken as a draw from all of them would: so the places of
-    all the lines are never in memory at once.
-    """
-    rng = np.random.default_rng(seed)
-    train = min(max(round(count * TRAIN_SHARE), 1), count - 1)
-    mask = np.zeros(count, dtype=bool)
-    for start in range(0, count, LINES_PER_DRAW):
-        some = min(LINES_PER_DRAW, count - start)
-        rest = count - start - some
-        taken = rng.hypergeometric(train, count - start - train, some) if rest else train
-        mask[start + rng.permutation(some)[:taken]] = True
-        train -= taken
-    return mask

@@ -1,11 +1,13 @@
 """Which lines of a file are equal to an earlier one, found with memory that does not grow with the file."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from suspicious_lines import arrow
+from suspicious_lines.peers import number
 
 PARTITIONS = 64
 _ENTRY = np.dtype([("hash", np.uint64), ("total", np.float64), ("line", np.int64)])
@@ -51,12 +53,20 @@ class Repeats:
         self._lines, self._firsts = lines[order], firsts[order]
 
     def of(self, lines: np.ndarray) -> np.ndarray:
-        """The first equal line of each of these, which are in the file's order, or 0."""
+        """The first equal line of each of these, some of the file in its order, or 0."""
         repeats = np.zeros(len(lines), dtype=np.int64)
         if len(lines):
             start, end = np.searchsorted(self._lines, [lines[0], lines[-1] + 1])
-            repeats[np.searchsorted(lines, self._lines[start:end])] = self._firsts[start:end]
+            repeated, firsts = self._lines[start:end], self._firsts[start:end]
+            places = np.searchsorted(lines, repeated)
+            ours = lines[places] == repeated
+            repeats[places[ours]] = firsts[ours]
         return repeats
+
+    def beside(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The same lines, some of the file in its order, with the column `repeats`."""
+        for lines in tables:
+            yield lines.append_column("repeats", arrow.array(self.of(number(lines, "line", np.int64))))
 
 
 def _repeated(entries: np.ndarray) -> np.ndarray:

@@ -36,9 +36,8 @@ def _point(text: str) -> int:
 
 def shared(spill: "Spill", challenger: Challenger) -> np.ndarray:
     """A mask over the accepted lines: those that the challenger scores."""
-    every = np.ones(len(spill.errors), dtype=bool)
     masks = [np.zeros(0, dtype=bool)]
-    for table in spill.lines(every, ["matter_number"]):
+    for table in spill.lines(["matter_number"]):
         for cells in table.column(0).chunks:
             theirs = goes_to_challenger(cells.dictionary.to_pylist(), challenger.run, challenger.share)
             masks.append(theirs[arrow.codes(cells)])

@@ -1,4 +1,4 @@
-"""An upload's accepted lines on the function's disk: written once, in the file's order, and read a batch at a time."""
+"""Lines on the function's disk: memory does not grow with the file that they came from."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -7,49 +7,39 @@ import numpy as np
 import pyarrow as pa
 
 from suspicious_lines import arrow
-from suspicious_lines.repeats import Repeats
 
 
 class Spill:
-    """What is read back has the column `repeats` and no `occasion`."""
+    """Written once, in the file's order, and then read a batch at a time."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "lines.arrows"
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._writer: pa.ipc.RecordBatchStreamWriter | None = None
-        self._repeats = Repeats(folder)
-        self._errors = bytearray()
+        self.count = 0
 
-    def add(self, lines: pa.RecordBatch) -> None:
-        self._repeats.add(lines)
-        self._errors += arrow.truths(lines["error"]).tobytes()
-        kept = lines.drop_columns(["occasion"]) if "occasion" in lines.schema.names else lines
-        self._writer = self._writer or pa.ipc.new_stream(self._file, kept.schema)
-        self._writer.write_batch(kept)
+    def add(self, lines: pa.RecordBatch | pa.Table) -> None:
+        self._writer = self._writer or pa.ipc.new_stream(self._path, lines.schema)
+        self._writer.write(lines)
+        self.count += len(lines)
 
     def close(self) -> None:
         """To be called once, after the last line and before the first is read."""
-        self._repeats.find()
         if self._writer:
             self._writer.close()
 
-    @property
-    def errors(self) -> np.ndarray:
-        """A mask of the lines that are known errors."""
-        return np.frombuffer(self._errors, dtype=bool)
-
-    def lines(self, mask: np.ndarray, columns: Sequence[str] = ()) -> Iterator[pa.Table]:
-        """The lines for which `mask`, of all the lines, is true; all their columns where none are named."""
+    def lines(self, columns: Sequence[str] = (), mask: np.ndarray | None = None) -> Iterator[pa.Table]:
+        """The lines, or those for which `mask`, of all the lines, is true; all their columns where none are named."""
+        if not self._writer:
+            return
         start = 0
-        with pa.OSFile(str(self._file)) as file:
+        with pa.OSFile(str(self._path)) as file:
             for lines in pa.ipc.open_stream(file):
-                chosen = mask[start : start + len(lines)]
+                chosen = None if mask is None else mask[start : start + len(lines)]
                 start += len(lines)
-                if columns:
-                    lines = lines.select(columns)
-                else:
-                    repeats = self._repeats.of(arrow.numbers(lines["line"], np.int64))
-                    lines = lines.append_column("repeats", arrow.array(repeats))
-                if chosen.any():
+                lines = lines.select(columns) if columns else lines
+                if chosen is None or chosen.all():
+                    yield pa.Table.from_batches([lines])
+                elif chosen.any():
                     yield pa.Table.from_batches([lines.filter(arrow.array(chosen))])
 
 
