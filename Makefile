@@ -42,7 +42,7 @@ test: $(DEV) $(SDK_ENV) $(MLFLOW_ENV) ## Run the tests (ARGS="-k threshold" to c
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 2)
 
 bench: $(DEV) $(UV) ## Measure what docs/performance.md shows, half an hour (ONLY=growth ARGS="--lines 10000000" for one)
-	@for name in $(or $(ONLY),preprocess cold_starts scoring demo forest growth bill load throttling); do \
+	@for name in $(or $(ONLY),preprocess odd_files cold_starts scoring demo forest growth bill load throttling); do \
 	  case $$name in forest) python="$(UV) run --quiet --frozen --with rrcf==0.4.4 --with setuptools==80.9.0 python -W ignore";; *) python=$(BIN)/python;; esac; \
 	  echo "benchmarks.$$name" >&2; \
 	  $$python -m benchmarks.$$name --write docs/performance.md $(ARGS); \

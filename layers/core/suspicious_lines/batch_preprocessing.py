@@ -33,7 +33,7 @@ from suspicious_lines.training import vpc_config
 IMAGE = "763104351884.dkr.ecr.{region}.amazonaws.com/pytorch-training:2.10.0-cpu-py313-ubuntu22.04-sagemaker"
 CODE = "/opt/ml/processing/code"
 MESSAGE = "/opt/ml/output/message"
-VOLUME_GB = 30  # for the archive, what is unpacked of it, and the file's lines, 77 bytes each
+VOLUME_GB = 30  # for the archive, what is unpacked of it, and the file's lines, at most 78 bytes each
 # What the state machine catches by name, or tells whoever dropped the file.
 _TOLD = {error.__name__: error for error in (SettingsError, NoLiveModelError, AwsRefusedError)}
 
