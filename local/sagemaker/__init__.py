@@ -7,6 +7,7 @@ Requests are checked against botocore's service models, limits and error shapes 
 artifacts (which live in S3) is kept in memory.
 """
 
+from local.sagemaker.engine import Engine
 from local.sagemaker.server import EngineServer, serve
 
-__all__ = ["EngineServer", "serve"]
+__all__ = ["Engine", "EngineServer", "serve"]

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from local.sagemaker.engine import Engine
 from local.sagemaker.server import serve
 
 
@@ -28,7 +29,7 @@ def main() -> int:
     events = make("events", region_name=region) if told else None
     try:
         sns, cloudwatch, glue = (make(name, region) for name in ("sns", "cloudwatch", "glue"))
-        server = serve(port, s3, region, events, sns, cloudwatch, glue)
+        server = serve(Engine(s3, region, events, sns, cloudwatch, glue), port)
     except OSError as error:
         print(f"Cannot listen on 127.0.0.1:{port}: {error.strerror}. Is another engine running?", file=sys.stderr)
         return 1

@@ -12,18 +12,14 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from local.sagemaker import authority, feature_store, scaling
 from local.sagemaker.asynchronous import INVOKE_ASYNC
-from local.sagemaker.bus import Events
 from local.sagemaker.engine import INVOKE, PUT_METRICS, Engine, Operation
 from local.sagemaker.errors import ApiError
 from local.sagemaker.runtime import Response
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 64 * 1024 * 1024
@@ -50,21 +46,10 @@ class EngineServer:
         self._thread.join()
 
 
-def serve(
-    port: int,
-    s3: "S3Client",
-    region: str,
-    events: Events | None = None,
-    sns: Any = None,
-    cloudwatch: Any = None,
-    glue: Any = None,
-) -> EngineServer:
-    """Start an engine on 127.0.0.1; port 0 takes any free one. OSError when the port is in use."""
-
-    class Handler(_Handler):
-        engine = Engine(s3, region, events, sns, cloudwatch, glue)
-
-    return EngineServer(_Server((HOST, port), Handler))
+def serve(engine: Engine, port: int) -> EngineServer:
+    """Starts an engine on 127.0.0.1; port 0 takes any free one. OSError when the port is in use."""
+    handler = type("Handler", (_Handler,), {"engine": engine})
+    return EngineServer(_Server((HOST, port), handler))
 
 
 class _Server(ThreadingHTTPServer):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from local.sagemaker import EngineServer, serve
+from local.sagemaker import Engine, EngineServer, serve
 
 from .clients import BUCKET, REGION, SageMaker, client, connect, wait_for
 
@@ -48,7 +48,7 @@ def _listens(port: int) -> bool:
 @pytest.fixture(scope="session")
 def engine(s3_url: str) -> Iterator[EngineServer]:
     others = {name: client(name, s3_url) for name in ("sns", "cloudwatch", "glue")}
-    server = serve(0, client("s3", s3_url), REGION, **others)
+    server = serve(Engine(client("s3", s3_url), REGION, **others), 0)
     yield server
     server.stop()
 

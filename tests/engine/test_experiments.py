@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local.sagemaker import Engine, serve
 from local.sagemaker import experiments as engine_experiments
-from local.sagemaker import serve
 
 from .clients import REGION, client, connect
 
@@ -19,7 +19,7 @@ ARN = "arn:aws:sagemaker:us-east-1:000000000000"
 @pytest.fixture
 def url(s3_url: str) -> Iterator[str]:
     """An engine of its own."""
-    server = serve(0, client("s3", s3_url), REGION)
+    server = serve(Engine(client("s3", s3_url), REGION), 0)
     yield server.url
     server.stop()
 

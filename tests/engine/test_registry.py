@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.sagemaker import serve
+from local.sagemaker import Engine, serve
 
 from .clients import IMAGE, REGION, SageMaker, client, connect, wait_for
 
@@ -40,7 +40,7 @@ def bus() -> Bus:
 @pytest.fixture
 def registry(s3_url: str, bus: Bus) -> Iterator[Any]:
     """The control plane's client of an engine of its own, with one group."""
-    server = serve(0, client("s3", s3_url), REGION, bus)
+    server = serve(Engine(client("s3", s3_url), REGION, bus), 0)
     control = connect(server.url, s3_url).control
     control.create_model_package_group(ModelPackageGroupName=GROUP)
     yield control
