@@ -94,12 +94,22 @@ def leave(folder: Path, lines: int) -> None:
 def written(lines: int) -> None:
     """As ingest_features, which reads the receipt first, for parts of PART lines."""
     from suspicious_lines import ingesting
+    from suspicious_lines.costs import estimate
     from suspicious_lines.feature_messages import IngestRequest
     from suspicious_lines.feature_records import RunRecords
-    from suspicious_lines.receipts import Receipt
+    from suspicious_lines.receipts import Receipt, Timings
 
-    request = IngestRequest.model_validate({"name": "run", "startDate": datetime.now(UTC)})
-    receipt = Receipt.model_construct(model={"encoder": "runs/run/encoder.json"}, sha256="ab12" * 16)
+    request = IngestRequest(run="run", start_date=datetime.now(UTC))
+    receipt = Receipt(
+        run="run",
+        execution_arn="arn",
+        status="SUCCEEDED",
+        input=None,
+        sha256="ab12" * 16,
+        model={"encoder": "runs/run/encoder.json"},
+        timings=Timings(started_at=request.started_at, seconds=0.0, states={}, transitions=0),
+        estimated_cost=estimate({}, 0, 0, "", None, 0.0, ""),
+    )
     records = RunRecords("bucket", request, receipt)
     with ThreadPoolExecutor(ingesting.REQUESTS_AT_ONCE) as pool:
         for _ in range(lines // PART):

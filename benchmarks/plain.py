@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -70,7 +71,7 @@ def run(file: Path, folder: Path) -> None:
     judgement.lines.assign(**judgement.hits).to_parquet(folder / "scored_lines.parquet")
     (folder / "suspicious_lines.csv").write_text(flagged_csv(listed), encoding="utf-8")
     (folder / "report.html").write_text(report_html(report), encoding="utf-8")
-    (folder / "metrics.json").write_text(metrics.model_dump_json(), encoding="utf-8")
+    (folder / "metrics.json").write_bytes(msgspec.json.encode(metrics))
 
 
 if __name__ == "__main__":

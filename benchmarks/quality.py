@@ -17,6 +17,7 @@ from typing import get_args
 
 import numpy as np
 import pandas as pd
+from msgspec import structs
 from sklearn.metrics import average_precision_score
 
 from benchmarks.methods import (
@@ -41,14 +42,14 @@ from suspicious_lines.rules import Rules
 from suspicious_lines.scoring import bodies
 from suspicious_lines.thresholds import Goal, Scored, Threshold, choose, held_out_flags
 
-MEDIAN = GOAL.model_copy(update={"strategy": "error-median"})
+MEDIAN = structs.replace(GOAL, strategy="error-median")
 STRATEGIES = {
     "error-median": MEDIAN,
-    "budget 1 %": GOAL.model_copy(update={"budget": "1%"}),
+    "budget 1 %": structs.replace(GOAL, budget="1%"),
     "budget 2 %": GOAL,
-    "precision 0.9": GOAL.model_copy(update={"strategy": "precision"}),
-    "f-beta 1": GOAL.model_copy(update={"strategy": "f-beta"}),
-    "sigma": GOAL.model_copy(update={"strategy": "sigma"}),
+    "precision 0.9": structs.replace(GOAL, strategy="precision"),
+    "f-beta 1": structs.replace(GOAL, strategy="f-beta"),
+    "sigma": structs.replace(GOAL, strategy="sigma"),
 }
 SECTIONS = {
     "ranking": (

@@ -38,6 +38,8 @@ def main(work: str, data: Path, message: Path, code: str) -> int:
 
 def preprocess(data: Path) -> None:
     """Reads the upload as the function of this name does, and writes dataset/dataset.json."""
+    from msgspec import to_builtins
+
     from suspicious_lines.aws import client
     from suspicious_lines.messages import Upload
     from suspicious_lines.preprocessing import preprocess
@@ -57,7 +59,7 @@ def preprocess(data: Path) -> None:
     )
     request = PreprocessRequest(run=os.environ["RUN"], upload=upload)
     dataset = preprocess(request, PreprocessSettings.from_environment())
-    _write(data / "dataset/dataset.json", dataset.model_dump(mode="json"))
+    _write(data / "dataset/dataset.json", to_builtins(dataset))
 
 
 def evaluate(data: Path) -> None:
@@ -66,6 +68,8 @@ def evaluate(data: Path) -> None:
     Its `precision` is held out, and 0 where `labelled` is; `caught` is the share of the planted errors that the
     threshold finds. Lines that reviewers have judged are scored by the state machine only.
     """
+    import msgspec
+
     from suspicious_lines.judging import judge
     from suspicious_lines.layout import RunFiles
     from suspicious_lines.measuring import try_held_out, try_planted
@@ -76,7 +80,7 @@ def evaluate(data: Path) -> None:
     from suspicious_lines.yardstick import read_encoder, read_scored
 
     bucket, files = os.environ["DATA_BUCKET"], RunFiles(os.environ["RUN"])
-    dataset = Dataset.model_validate_json((data / "dataset/dataset.json").read_bytes())
+    dataset = msgspec.json.decode((data / "dataset/dataset.json").read_bytes(), type=Dataset)
     parts = {
         kind: [part for part in dataset.parts if part.startswith(f"{kind}/")] for kind in ("validation", "planted")
     }
@@ -87,14 +91,13 @@ def evaluate(data: Path) -> None:
             scores = [float(json.loads(line)["score"]) for line in answer.read_bytes().splitlines()]
             write_scores(bucket, files, part, scores)
     encoder, rules = read_encoder(bucket, files), Rules.read(bucket)
-    goal = Goal.model_validate(
-        {
-            "strategy": os.environ["THRESHOLD_STRATEGY"],
-            "budget": os.environ["REVIEW_BUDGET"],
-            "precision_floor": os.environ["PRECISION_FLOOR"],
-            "beta": os.environ["F_BETA"],
-        }
-    )
+    asked = {
+        "strategy": os.environ["THRESHOLD_STRATEGY"],
+        "budget": os.environ["REVIEW_BUDGET"],
+        "precision_floor": os.environ["PRECISION_FLOOR"],
+        "beta": os.environ["F_BETA"],
+    }
+    goal = msgspec.convert(asked, Goal, strict=False)
     judgement = judge(read_scored(bucket, files, parts["validation"]), encoder, rules, goal)
     held_out = try_held_out(judgement.scored, goal)
     self_test = try_planted(judgement, read_scored(bucket, files, parts["planted"]), encoder, rules)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 from costs import DAYS, read_receipts
 from deployed import Stack, add_stack_options, find_stack
@@ -44,7 +45,7 @@ def main() -> int:
 
 def _latest(s3: Any, bucket: str) -> list[Receipt]:
     """Of the last runs that trained a model, the oldest first."""
-    receipts = [Receipt.model_validate(found) for found in read_receipts(s3, bucket) if found.get("promotion")]
+    receipts = [msgspec.convert(found, Receipt) for found in read_receipts(s3, bucket) if found.get("promotion")]
     return sorted(receipts, key=lambda receipt: receipt.timings.started_at)[-MOST:]
 
 
@@ -54,7 +55,7 @@ def _receipt(s3: Any, bucket: str, run: str) -> Receipt:
         body = s3.get_object(Bucket=bucket, Key=RunFiles(run).receipt)["Body"].read()
     except s3.exceptions.NoSuchKey:
         raise RuntimeError(f"there is no run {run}, or it has not ended") from None
-    receipt = Receipt.model_validate_json(body)
+    receipt = msgspec.json.decode(body, type=Receipt)
     if receipt.promotion is None:
         raise RuntimeError(f"run {run} trained no model: it ended as {receipt.status}")
     return receipt

@@ -21,6 +21,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from captures import compare, records
 from deployed import Stack, add_stack_options, find_stack
+from msgspec.structs import asdict
 
 from suspicious_lines.layout import LIVE_MODEL_KEY, RunFiles, resource_name
 from suspicious_lines.ranking import Reference
@@ -190,7 +191,7 @@ def report(live: Live, options: argparse.Namespace) -> list[str]:
     found, requests = compare(*map(captured, names), reference, live.document["threshold"])
     if not requests:
         raise RuntimeError("nothing was captured of both yet: SageMaker writes it within minutes")
-    told = found.model_dump(exclude={"differences"})
+    told = {name: value for name, value in asdict(found).items() if name != "differences"}
     return [f"{requests} requests", *(f"{name:18}{value}" for name, value in told.items())]
 
 

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec.structs import asdict, replace
+
 from suspicious_lines import store
 from suspicious_lines.aws import client
 from suspicious_lines.errors import NoLiveModelError, RunEndedError
@@ -116,7 +118,7 @@ def _approved(current: LiveModel, request: ApproveRequest, chosen: float, reason
     )
     version = ModelVersion(
         run=run,
-        **request.endpoint.model_dump(),
+        **asdict(request.endpoint),
         encoder_key=RunFiles(run).encoder,
         threshold=threshold,
         promoted_at=change.at,
@@ -126,7 +128,7 @@ def _approved(current: LiveModel, request: ApproveRequest, chosen: float, reason
 
 
 def _unbarred(live: LiveModel, run: str) -> LiveModel:
-    return live.model_copy(update={"rejected": [other for other in live.rejected if other != run]})
+    return replace(live, rejected=[other for other in live.rejected if other != run])
 
 
 def reject_model(request: RejectRequest, settings: RefuseSettings) -> Decided:
@@ -146,7 +148,7 @@ def reject_model(request: RejectRequest, settings: RefuseSettings) -> Decided:
         if package["ModelApprovalStatus"] != "Rejected":
             return current  # approved again, which is another execution's work
         barred = [run, *(other for other in current.rejected if other != run)][:LISTED]
-        noted = current if run in current.rejected else current.model_copy(update={"rejected": barred})
+        noted = current if run in current.rejected else replace(current, rejected=barred)
         former = former_that_can_serve(noted) if current.run == run else None
         return gone_back(noted, former, "rejected", _reason(package), request.run) if former else noted
 
@@ -192,6 +194,6 @@ def _how(done: ModelChange, request: ApprovalRequest) -> list[str]:
     ]
 
 
-def _tell(request: ApprovalRequest, subject: str, text: list[str], settings: RefuseSettings) -> None:
+def _tell(request: ApprovalRequest, subject: str, text: list[str], settings: RefuseSettings | ApproveSettings) -> None:
     note = Note(settings.data_bucket, request.run, "decided")
     publish(note, settings.operators_topic_arn, subject, "\n".join(text))

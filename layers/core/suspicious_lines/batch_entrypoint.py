@@ -34,6 +34,8 @@ def main(run: str, message: Path, code: str) -> int:
 
 
 def _work(run: str) -> None:
+    from msgspec import convert
+
     from suspicious_lines import preprocessing, store
     from suspicious_lines.large_messages import Preprocessed, PreprocessingRequest
     from suspicious_lines.layout import RunFiles
@@ -43,7 +45,7 @@ def _work(run: str) -> None:
 
     settings, files = PreprocessSettings.from_environment(), RunFiles(run)
     bucket = settings.data_bucket
-    request = PreprocessingRequest.model_validate(store.get_json(bucket, files.preprocessing_job))
+    request = convert(store.get_json(bucket, files.preprocessing_job), PreprocessingRequest)
     if request.work == "preprocess":
         dataset = preprocessing.preprocess(
             PreprocessRequest(run=run, upload=request.upload, family=request.family), settings
@@ -53,9 +55,9 @@ def _work(run: str) -> None:
         wanted = EncodeRequest(run=run, upload=request.upload, family=request.family, gone=request.gone)
         # A transform job has one model: the live one.
         encoded = preprocessing.encode_lines(wanted, settings, on_trial=False)
-        answer = Preprocessed.model_validate(encoded.model_dump())
+        answer = convert(encoded, Preprocessed, from_attributes=True)
     store.put_json(bucket, files.parts, answer.dataset.parts)
-    store.put_json(bucket, files.preprocessing_answer, answer.model_dump(mode="json"))
+    store.put_json(bucket, files.preprocessing_answer, answer)
 
 
 def _named(error: Exception) -> Exception:

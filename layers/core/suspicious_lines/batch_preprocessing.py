@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
+from msgspec import convert, to_builtins
 
 from suspicious_lines import store
 from suspicious_lines.aws import client, error_code
@@ -46,7 +47,7 @@ def start_preprocessing(request: PreprocessingRequest, settings: StartPreprocess
     """
     name = resource_name(settings.resource_prefix, request.run, request.gone)
     code = ship_code(settings.data_bucket, settings.layers)
-    note = request.model_dump(mode="json") | {"job_name": name}
+    note = to_builtins(request) | {"job_name": name}
     store.put_json(settings.data_bucket, RunFiles(request.run).preprocessing_job, note)
     try:
         client("sagemaker").create_processing_job(**processing_job(request, settings, name, code))
@@ -134,9 +135,7 @@ def finish_preprocessing(request: FinishPreprocessingRequest, settings: BucketSe
     """
     job = client("sagemaker").describe_processing_job(ProcessingJobName=request.job_name)
     if job["ProcessingJobStatus"] == "Completed":
-        return Preprocessed.model_validate(
-            store.get_json(settings.data_bucket, RunFiles(request.run).preprocessing_answer)
-        )
+        return convert(store.get_json(settings.data_bucket, RunFiles(request.run).preprocessing_answer), Preprocessed)
     name, message = _told(job.get("ExitMessage", ""))
     if name == "InvalidUploadError":
         raise InvalidUploadError.told(message)

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+from msgspec.structs import asdict
 
 from suspicious_lines import datasets, store
 from suspicious_lines.aws import client
@@ -50,7 +51,7 @@ def judge_candidate(request: CandidateRequest, settings: CandidateSettings) -> J
     flagged = max(store.get_json(bucket, files.result("metrics.json"))["flagged"], 1)
     figures = figures_of(contender, top(scored, flagged))
     delete_model(name)
-    return JudgedCandidate(**request.candidate.model_dump(), **figures.model_dump())
+    return JudgedCandidate(**asdict(request.candidate), **asdict(figures))
 
 
 def _scores(bucket: str, files: RunFiles, name: str, kind: str) -> np.ndarray:

@@ -5,13 +5,13 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from msgspec import Meta
 
 from suspicious_lines.messages import Message, Run
 
 # As SageMaker bounds them: https://docs.aws.amazon.com/sagemaker/latest/dg/rcf_hyperparameters.html
-Trees = Annotated[int, Field(ge=50, le=1000)]
-Samples = Annotated[int, Field(ge=1, le=2048)]
+Trees = Annotated[int, Meta(ge=50, le=1000)]
+Samples = Annotated[int, Meta(ge=1, le=2048)]
 MOST_VALUES = 3
 
 
@@ -29,9 +29,9 @@ class Candidate(Message):
 class SweepOrder(Message):
     """What somebody starts a sweep with."""
 
-    run: str = Run
-    trees: list[Trees] = Field(min_length=1, max_length=MOST_VALUES)
-    samples: list[Samples] = Field(min_length=1, max_length=MOST_VALUES)
+    run: Run
+    trees: Annotated[list[Trees], Meta(min_length=1, max_length=MOST_VALUES)]
+    samples: Annotated[list[Samples], Meta(min_length=1, max_length=MOST_VALUES)]
 
     def grid(self) -> list[Candidate]:
         """Each combination once, the smallest forests first."""
@@ -40,7 +40,7 @@ class SweepOrder(Message):
 
 
 class PlanRequest(Message):
-    run: str = Run
+    run: Run
     order: SweepOrder
 
 
@@ -54,8 +54,8 @@ class SweepPlan(Message):
 
 
 class CandidateRequest(Message):
-    run: str = Run
-    model_run: str = Run
+    run: Run
+    model_run: Run
     candidate: Candidate
 
 
@@ -75,9 +75,9 @@ class JudgedCandidate(Candidate):
 
 
 class ChooseRequest(Message):
-    run: str = Run
+    run: Run
     plan: SweepPlan
-    judged: list[JudgedCandidate] = Field(min_length=1)
+    judged: Annotated[list[JudgedCandidate], Meta(min_length=1)]
 
 
 class Chosen(Message):

@@ -1,8 +1,10 @@
 """Settings of the functions of a sweep."""
 
-from pydantic import Field
+from typing import Annotated
 
-from suspicious_lines.settings import BucketSettings, ResourcePrefix
+from msgspec import Meta
+
+from suspicious_lines.settings import BucketSettings, ResourcePrefix, TopicArn
 
 
 class CandidateSettings(BucketSettings):
@@ -11,12 +13,12 @@ class CandidateSettings(BucketSettings):
 
 class PlanSettings(CandidateSettings):
     batch_instance_type: str
-    most_sweep_dollars: float = Field(gt=0)
+    most_sweep_dollars: Annotated[float, Meta(gt=0)]
 
 
 class TrainCandidateSettings(CandidateSettings):
-    poll_seconds: int = Field(ge=1, le=300)
+    poll_seconds: Annotated[int, Meta(ge=1, le=300)]
 
 
 class SweepEndSettings(CandidateSettings):
-    operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
+    operators_topic_arn: TopicArn

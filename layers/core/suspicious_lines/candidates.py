@@ -8,6 +8,7 @@ before, and the end of a sweep that fails finds what to stop.
 from typing import Any
 
 from botocore.exceptions import ClientError
+from msgspec import convert
 
 from suspicious_lines import store
 from suspicious_lines.aws import client, error_code, error_message, found
@@ -60,7 +61,7 @@ def plan_sweep(request: PlanRequest, settings: PlanSettings) -> SweepPlan:
 def _own(job: dict[str, Any]) -> Candidate:
     """The forest that the run trained itself."""
     given = job["HyperParameters"]
-    return Candidate(num_trees=given["num_trees"], num_samples_per_tree=given["num_samples_per_tree"])
+    return convert(given, Candidate, strict=False)  # SageMaker has them as text
 
 
 def _estimate(job: dict[str, Any], own: Candidate, candidates: list[Candidate], batch_type: str) -> float | None:

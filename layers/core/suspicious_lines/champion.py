@@ -1,5 +1,7 @@
 """The live model in a run that trains another: it scores the same lines, and the comparison decides which serves."""
 
+from msgspec import convert
+
 from suspicious_lines import datasets, store
 from suspicious_lines.comparing import Contender, Limits, compare, unopposed
 from suspicious_lines.encoder import CATEGORIES, Encoder
@@ -45,7 +47,7 @@ def encode_for_champion(request: ChampionRequest, settings: BucketSettings) -> C
         lines = datasets.read_part(bucket, files.lines(part), [*CATEGORIES, "minutes", "fee", "total"]).to_pandas()
         store.put(bucket, files.features(part), features_csv(encoder, lines), "text/csv")
     store.put_json(bucket, files.champion_parts, parts)
-    champion = ModelInUse.model_validate(live.model_dump(include=set(ModelInUse.model_fields)))
+    champion = convert(live, ModelInUse, from_attributes=True)
     return Contest(live_run=live.run, champion=champion, parts=parts, note=None)
 
 
@@ -85,7 +87,7 @@ def compare_models(request: CompareRequest, settings: CompareSettings) -> Decisi
         else:
             champion = _contender(bucket, files, contest.champion.run, theirs, contest.parts, rules)
             comparison = compare(challenger, champion, int(own.past["suspicious"].sum()), limits)
-    store.put_json(bucket, files.result("comparison.json"), comparison.model_dump(mode="json"))
+    store.put_json(bucket, files.result("comparison.json"), comparison)
     return comparison.decision()
 
 

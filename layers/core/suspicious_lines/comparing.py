@@ -6,11 +6,12 @@ docs/decisions/0008-champion-and-challenger.md says why.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import Meta
 
+from suspicious_lines.documents import Document
 from suspicious_lines.messages import Decision
 from suspicious_lines.quality import average_precision
 from suspicious_lines.thresholds import Scored, top
@@ -26,30 +27,30 @@ class Contender:
     planted: np.ndarray
 
 
-class Figures(BaseModel):
-    average_precision: float | None = Field(
-        description="of the final score; null where no line is known to be an error"
-    )
-    caught: float = Field(
-        description="share of the planted errors that score at least as high as its last flagged line"
-    )
+class Figures(Document):
+    average_precision: Annotated[
+        float | None, Meta(description="of the final score; null where no line is known to be an error")
+    ]
+    caught: Annotated[
+        float, Meta(description="share of the planted errors that score at least as high as its last flagged line")
+    ]
 
 
-class Limits(BaseModel):
-    margin: float = Field(ge=0, le=1, description="most that a figure of the new model may be worse by")
-    agreement: float = Field(ge=0, le=1, description="least share of the flagged lines that both must flag")
+class Limits(Document):
+    margin: Annotated[float, Meta(ge=0, le=1, description="most that a figure of the new model may be worse by")]
+    agreement: Annotated[float, Meta(ge=0, le=1, description="least share of the flagged lines that both must flag")]
 
 
-class Comparison(BaseModel):
+class Comparison(Document, forbid_unknown_fields=True):
     """The document comparison.json; the figures are null where there was nothing to compare with."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    challenger: str = Field(description="the run that trained the new model")
-    champion: str | None = Field(description="the run that trained the model that was live; null where none was")
+    challenger: Annotated[str, Meta(description="the run that trained the new model")]
+    champion: Annotated[
+        str | None, Meta(description="the run that trained the model that was live; null where none was")
+    ]
     by: Literal["average precision", "agreement", "nothing"]
-    flagged: int | None = Field(default=None, description="the lines that each model flags for agreement and caught")
-    agreement: float | None = Field(default=None, description="share of them that both flag")
+    flagged: Annotated[int | None, Meta(description="the lines that each model flags for agreement and caught")] = None
+    agreement: Annotated[float | None, Meta(description="share of them that both flag")] = None
     challenger_figures: Figures | None = None
     champion_figures: Figures | None = None
     limits: Limits

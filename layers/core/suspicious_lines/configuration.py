@@ -3,16 +3,16 @@
 from importlib.resources import files
 from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import msgspec
+from msgspec import DecodeError
 
 from suspicious_lines import store
+from suspicious_lines.documents import Document
 from suspicious_lines.errors import SettingsError
 
 
-class Configuration(BaseModel):
+class Configuration(Document, forbid_unknown_fields=True):
     """Base of these files; `FILE` is the file's name."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     FILE: ClassVar[str]
 
@@ -28,9 +28,8 @@ class Configuration(BaseModel):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Raises SettingsError naming what is wrong in the file."""
+        """Raises SettingsError naming the first thing that is wrong in the file, and where it stands."""
         try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise SettingsError(f"config/{cls.FILE} is wrong: {faults}") from error
+            return msgspec.json.decode(text, type=cls)
+        except DecodeError as error:
+            raise SettingsError(f"config/{cls.FILE} is wrong: {error}") from error

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from suspicious_lines.documents import Document
 
 # States that wait or poll; all the others run a function.
 _NO_FUNCTION = ("WaitFor", "Describe", "Is", "How", "ScoreParts", "ScoreChampionParts")
@@ -13,14 +13,12 @@ _SCORING = ("ScoreLines", "ScoreChampionLines")
 _LAMBDA_GB = 2.0
 
 
-class Cost(BaseModel):
+class Cost(Document):
     """An estimate: Lambda as if every function had 2 GB for the whole of its state (an upper bound), inference for the
     time of its calls, on instances as if one had taken them all. Left out: what instances and provisioned concurrency
     cost while nobody calls, storage, requests and e-mail (below a cent a run), and the calls and transitions in the
     executions of a Distributed Map. `batch`: the processing and transform jobs of a large file. It, `training` and
     `inference` are null where the price table does not know the instance type."""
-
-    model_config = ConfigDict(defer_build=True)
 
     currency: str
     region: str

@@ -11,13 +11,14 @@ days do. That errs on the quiet side; docs/monitoring.md has the measured rates 
 """
 
 import itertools
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel
 
+from suspicious_lines.documents import Document
 from suspicious_lines.encoder import CATEGORIES, NUMERIC_FEATURES, OTHER, Encoder
 
 PSI_WORTH_A_LOOK = 0.1
@@ -30,7 +31,7 @@ _ADDED = 0.005
 _SEED = 0
 
 
-class Bin(BaseModel):
+class Bin(Document):
     """Shares of the baseline's and of the day's lines."""
 
     label: str
@@ -38,7 +39,7 @@ class Bin(BaseModel):
     day: float
 
 
-class Measure(BaseModel):
+class Measure(Document):
     """`value` is drifted above `limit` or below `low`, where it has them; null where it could not be measured."""
 
     name: str
@@ -83,7 +84,9 @@ def stability(baseline: pd.DataFrame, day: pd.DataFrame, encoder: Encoder, measu
         chance = psi(expected, drawn[:, start:end])
         value = float(psi(expected, seen[None, :])[0])
         limit = max(PSI_WORTH_A_LOOK, float(np.quantile(chance, 1 - ALPHA / measures)))
-        shares = zip(characteristic.labels, expected / expected.sum(), seen / seen.sum(), strict=True)
+        shares = zip(
+            characteristic.labels, (expected / expected.sum()).tolist(), (seen / seen.sum()).tolist(), strict=True
+        )
         found.append(
             Measure(
                 name=characteristic.name,
@@ -138,7 +141,7 @@ def caught(baseline: np.ndarray, day: np.ndarray, measures: int) -> Measure:
     """Planted errors found among the day's lines against those found among the baseline's, masks over the planted:
     drifted where fewer are found than chance allows (one-sided test of two proportions, level ALPHA / measures)."""
     both = float(np.mean(np.concatenate([baseline, day])))
-    error = np.sqrt(both * (1 - both) * (1 / len(baseline) + 1 / len(day)))
+    error = math.sqrt(both * (1 - both) * (1 / len(baseline) + 1 / len(day)))
     low = float(baseline.mean()) - NormalDist().inv_cdf(1 - ALPHA / measures) * error
     value = float(day.mean())
     return Measure(

@@ -8,12 +8,13 @@ from suspicious_lines.messages import Notified
 from suspicious_lines.monitor_messages import DriftMailRequest
 from suspicious_lines.monitor_settings import DriftMailSettings
 from suspicious_lines.notifications import RULER, Note, publish
+from suspicious_lines.settings import family_names
 
 
 def report_drift(request: DriftMailRequest, settings: DriftMailSettings) -> Notified:
     """Tells the operators of the measures of a day's reports that have drifted; where there are families, in one e-mail
     for each."""
-    keys = [monitoring_key(request.day, "report.json", family) for family in ("", *settings.family_names)]
+    keys = [monitoring_key(request.day, "report.json", family) for family in ("", *family_names(settings.families))]
     reports = [store.get_json(settings.data_bucket, key) for key in keys]
     drifted = [report for report in reports if any(measure["drifted"] for measure in report["measures"])]
     messages = [_told(report, request, settings) for report in drifted or reports[:1]]

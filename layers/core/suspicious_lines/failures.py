@@ -15,7 +15,7 @@ from suspicious_lines.messages import Failure, FailureReport, Upload
 from suspicious_lines.notifications import Note, publish
 from suspicious_lines.promotion import withdraw
 from suspicious_lines.receipts import Receipt, find_receipt, read_timings, training_seconds
-from suspicious_lines.settings import FailureSettings
+from suspicious_lines.settings import FailureSettings, family_names
 
 _UPLOAD_AT_FAULT = "InvalidUploadError"
 SETTLE_SECONDS = 600  # a serverless endpoint is created, or has failed, within minutes
@@ -32,7 +32,7 @@ def report_failure(report: FailureReport, settings: FailureSettings) -> Failure:
     error = report.error or report.status
     upload = _upload(report)
     # Each of them: the upload tells the family by today's Families, and the run began with those of its time.
-    families = ["", *settings.family_names]
+    families = ["", *family_names(settings.families)]
     modes = (settings.hosting_mode, settings.former_hosting_mode)
     modes_hosted = [mode_for(mode, family).name for mode in modes for family in families]
     hosted = hosted_names(settings.resource_prefix, report.run, modes_hosted)
@@ -70,7 +70,7 @@ def _report(
         execution_arn=report.execution_arn,
         status=report.status,
         input=upload,
-        family=family_of(upload.key, settings.family_names) if upload else "",
+        family=family_of(upload.key, family_names(settings.families)) if upload else "",
         timings=timings,
         estimated_cost=estimate(
             timings.states, timings.transitions, training_seconds(name), settings.training_instance_type,
@@ -82,7 +82,7 @@ def _report(
         deleted=deleted,
     )  # fmt: skip
     _tell(receipt, f"s3://{bucket}/{files.prefix}", settings)
-    store.put_json(bucket, files.receipt, receipt.model_dump(mode="json"))
+    store.put_json(bucket, files.receipt, receipt)
     return Failure(error=error, cause=cause, estimated_cost=receipt.estimated_cost.total)
 
 

@@ -1,16 +1,12 @@
 """What is handed to the function that feeds the feature store, and what a training says of what it has read there."""
 
-from pydantic import AwareDatetime, Field
+from suspicious_lines.documents import Count
+from suspicious_lines.messages import ExecutionEvent, Message
 
-from suspicious_lines.messages import Message
 
+class IngestRequest(ExecutionEvent):
+    """Of a run that succeeded; `parts`: of those alone, where the run has more than one invocation deals with."""
 
-class IngestRequest(Message):
-    """The detail of Step Functions' status-change event of a run that succeeded; `parts`: of those alone, where the run
-    has more than one invocation deals with."""
-
-    run: str = Field(alias="name", pattern=r"^[^/\s]{1,80}$")
-    started_at: AwareDatetime = Field(alias="startDate")
     parts: list[str] | None = None
 
 
@@ -25,6 +21,6 @@ class Stored(Message):
     """What the feature store gave to a training: `lines` that its model was trained on beside the upload's, encoded by
     the encoder of `model_run`, which the run has too. Where there are none, `note` says why."""
 
-    lines: int = Field(ge=0)
+    lines: Count
     model_run: str | None = None
     note: str | None = None

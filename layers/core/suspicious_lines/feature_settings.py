@@ -1,6 +1,8 @@
 """Settings of the function that feeds the feature store."""
 
-from pydantic import Field
+from typing import Annotated
+
+from msgspec import Meta
 
 from suspicious_lines.settings import FEATURE_GROUP, BucketSettings
 
@@ -8,5 +10,5 @@ from suspicious_lines.settings import FEATURE_GROUP, BucketSettings
 class IngestSettings(BucketSettings):
     """`aws_lambda_function_name`: the function's own, as Lambda tells it."""
 
-    feature_group: str = Field(min_length=1, pattern=FEATURE_GROUP)
-    aws_lambda_function_name: str = Field(min_length=1)
+    feature_group: Annotated[str, Meta(min_length=1, pattern=FEATURE_GROUP)]
+    aws_lambda_function_name: Annotated[str, Meta(min_length=1)]

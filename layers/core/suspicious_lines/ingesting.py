@@ -8,7 +8,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec.structs import replace
 
 from suspicious_lines import store
 from suspicious_lines.aws import BUSY_CODES, client, translate
@@ -44,7 +46,7 @@ def ingest_features(request: IngestRequest, settings: IngestSettings) -> Ingeste
     if len(parts) > PARTS_AT_ONCE:
         groups = [parts[start : start + PARTS_AT_ONCE] for start in range(0, len(parts), PARTS_AT_ONCE)]
         for group in groups:
-            piece = request.model_copy(update={"parts": group}).model_dump_json(by_alias=True)
+            piece = msgspec.json.encode(replace(request, parts=group))
             client("lambda").invoke(
                 FunctionName=settings.aws_lambda_function_name, InvocationType="Event", Payload=piece
             )

@@ -61,7 +61,7 @@ def judged_lines(
 
 
 def _rules(lines: pd.DataFrame) -> list[str]:
-    names = [name for name in Rules.model_fields if name in lines]
+    names = [name for name in Rules.__struct_fields__ if name in lines]
     return [" ".join(name for name in names if getattr(line, name)) for line in lines.itertuples(index=False)]
 
 

@@ -1,8 +1,8 @@
 """What the states of large files hand to the functions and get back."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from msgspec import Meta
 
 from suspicious_lines.messages import Dataset, Family, Message, Run, Upload
 from suspicious_lines.score_messages import ModelInUse
@@ -12,9 +12,9 @@ class PreprocessingRequest(Message):
     """What a processing job does for a large file: what the function of the same name does for others. `gone`: see
     EncodeRequest."""
 
-    run: str = Run
+    run: Run
     upload: Upload
-    family: str = Family
+    family: Family = ""
     work: Literal["preprocess", "encode_lines"]
     gone: str
 
@@ -27,7 +27,7 @@ class BatchJob(Message):
 
 
 class FinishPreprocessingRequest(Message):
-    run: str = Run
+    run: Run
     job_name: str
 
 
@@ -42,18 +42,18 @@ class Preprocessed(Message):
 class TransformRequest(Message):
     """`model_name`: of SageMaker's model, which has the endpoint's name; `parts`: see FinishTransformRequest."""
 
-    run: str = Run
+    run: Run
     model_name: str
-    parts: list[str] = Field(min_length=1)
+    parts: Annotated[list[str], Meta(min_length=1)]
 
 
 class FinishTransformRequest(Message):
     """`parts`: all of the run; the job has scored those in the first's folder. The endpoint scores the others; of a
     model without one, the job has."""
 
-    run: str = Run
+    run: Run
     job_name: str
-    parts: list[str] = Field(min_length=1)
+    parts: Annotated[list[str], Meta(min_length=1)]
     endpoint_name: str
 
 

@@ -7,11 +7,13 @@ errors that were not flagged (recall). docs/decisions/0009-learning-from-verdict
 """
 
 from datetime import datetime
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import Meta
 
+from suspicious_lines.documents import Count, Document, Share
 from suspicious_lines.model_messages import LiveModel
 from suspicious_lines.quality import wilson
 from suspicious_lines.review_messages import VerdictCounts
@@ -24,12 +26,12 @@ MOST_IN_ALL = 1.0
 GROUPS = {"by_field": "field", "by_firm": "firm_name", "by_matter_type": "matter_type"}
 
 
-class Precision(BaseModel):
+class Precision(Document, forbid_unknown_fields=True):
     """Of `judged` flagged lines `queried` were errors; with the 95 % interval of the share (Wilson)."""
 
-    queried: int = Field(ge=0)
-    judged: int = Field(ge=0)
-    precision: float | None = Field(ge=0, le=1, description="null where no line was judged")
+    queried: Count
+    judged: Count
+    precision: Annotated[Share | None, Meta(description="null where no line was judged")]
     interval: tuple[float, float]
 
     @classmethod
@@ -39,7 +41,7 @@ class Precision(BaseModel):
         return cls(queried=queried, judged=judged, precision=share, interval=wilson(queried, judged))
 
 
-class Recalibration(BaseModel):
+class Recalibration(Document):
     """A move of the live threshold."""
 
     model_run: str
@@ -48,15 +50,15 @@ class Recalibration(BaseModel):
     reason: str
 
 
-class Lesson(BaseModel):
+class Lesson(Document):
     """What verdicts say of a live model; null where none is live."""
 
-    model_config = ConfigDict(extra="forbid")
-
     model_run: str | None
-    threshold: float | None = Field(description="the live one, after what was changed")
+    threshold: Annotated[float | None, Meta(description="the live one, after what was changed")]
     precision: Precision | None
-    by_field: dict[str, Precision] = Field(description="by what the line was flagged for, most judged lines first")
+    by_field: Annotated[
+        dict[str, Precision], Meta(description="by what the line was flagged for, most judged lines first")
+    ]
     by_firm: dict[str, Precision]
     by_matter_type: dict[str, Precision]
     recalibration: Recalibration | None
@@ -65,8 +67,8 @@ class Lesson(BaseModel):
 class Review(Lesson):
     """The document review.json; of the live model of no family, and in `families` of each family's."""
 
-    counts: VerdictCounts = Field(description="of this upload")
-    judged: dict[str, int] = Field(description="lines of all runs by their latest verdict, unsure left out")
+    counts: Annotated[VerdictCounts, Meta(description="of this upload")]
+    judged: Annotated[dict[str, int], Meta(description="lines of all runs by their latest verdict, unsure left out")]
     families: dict[str, Lesson] = {}
     proposals: list[Suppression]
 

@@ -12,7 +12,8 @@ from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BeforeValidator, Field
+from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from suspicious_lines.checking import (
     HOLDS_NUL,
@@ -94,8 +95,7 @@ def _code(code: str) -> str:
     return " ".join(code.split()).upper()
 
 
-Code = Annotated[str, BeforeValidator(_code)]
-Name = Annotated[str, Field(min_length=1, max_length=MOST_TEXT_CHARACTERS)]
+Name = Annotated[str, Meta(min_length=1, max_length=MOST_TEXT_CHARACTERS)]
 
 
 class Mapping(Configuration):
@@ -106,11 +106,19 @@ class Mapping(Configuration):
 
     FILE = "ledes.json"
 
-    firms: dict[Code, Name] = Field(description="firm by LAW_FIRM_ID")
-    resources: dict[Code, Name] = Field(description="resource by TIMEKEEPER_CLASSIFICATION")
-    activities: dict[Code, Name] = Field(description="activity by LINE_ITEM_ACTIVITY_CODE")
-    matter_types: dict[Code, Name] = Field(description="matter type by the letters before LINE_ITEM_TASK_CODE's digits")
-    matters: dict[Code, Name] = Field(description="matter type by CLIENT_MATTER_ID or LAW_FIRM_MATTER_ID; goes first")
+    firms: Annotated[dict[str, Name], Meta(description="firm by LAW_FIRM_ID")]
+    resources: Annotated[dict[str, Name], Meta(description="resource by TIMEKEEPER_CLASSIFICATION")]
+    activities: Annotated[dict[str, Name], Meta(description="activity by LINE_ITEM_ACTIVITY_CODE")]
+    matter_types: Annotated[
+        dict[str, Name], Meta(description="matter type by the letters before LINE_ITEM_TASK_CODE's digits")
+    ]
+    matters: Annotated[
+        dict[str, Name], Meta(description="matter type by CLIENT_MATTER_ID or LAW_FIRM_MATTER_ID; goes first")
+    ]
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            force_setattr(self, name, {_code(code): told for code, told in getattr(self, name).items()})
 
     def matter_type(self, task: str, client_matter: str, firm_matter: str) -> str:
         for matter in (_code(client_matter), _code(firm_matter)):

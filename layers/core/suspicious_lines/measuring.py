@@ -28,7 +28,10 @@ def measure(
     labelled, errors = scored.labelled, scored.is_error[scored.labelled]
     found = quality.confusion(threshold.flagged[labelled], errors) if labelled.any() else None
     return Metrics(
-        **dataset.model_dump(include={"lines_read", "lines_rejected", "lines_train", "lines_validation"}),
+        lines_read=dataset.lines_read,
+        lines_rejected=dataset.lines_rejected,
+        lines_train=dataset.lines_train,
+        lines_validation=dataset.lines_validation,
         labelled=int(labelled.sum()),
         unknown_categories=encoder.unknown(judgement.lines),
         threshold=ChosenThreshold(value=threshold.value, strategy=threshold.strategy, note=threshold.note),

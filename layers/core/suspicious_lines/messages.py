@@ -1,27 +1,32 @@
 """What the states hand to the functions and get back: keys and counts, never lines."""
 
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from msgspec import Meta, convert, field
 
+from suspicious_lines.documents import Count, Document
 from suspicious_lines.text import plain_text
 
+# Patterns end with \Z, because $ would let a line break follow.
+
 # Lines, or a share of them: above zero.
-BUDGET_PATTERN = r"^(0*[1-9]\d*(\.\d+)?|0*\.0*[1-9]\d*|0+\.0*[1-9]\d*)%?$"
+BUDGET_PATTERN = r"^(0*[1-9]\d*(\.\d+)?|0*\.0*[1-9]\d*|0+\.0*[1-9]\d*)%?\Z"
 Strategy = Literal["error-median", "budget", "precision", "f-beta", "sigma"]
-Run = Field(pattern=r"^[^/\s]{1,80}$", description="the name of the execution")
-Family = Field(default="", pattern=r"^([a-z0-9][a-z0-9-]{0,30})?$", description="of the upload; empty, of none")
-Part = Field(
-    pattern=r"^((champion/[0-9a-f]{8}/)?(validation|planted)|(shadow/[0-9a-f]{8}/)?invoices/[0-9a-f]{8}"
-    r"|challenger/[0-9a-f]{8}|judged)/part-\d{5}$"
-)
+Run = Annotated[str, Meta(pattern=r"^[^/\s]{1,80}\Z", description="the name of the execution")]
+Family = Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9-]{0,30})?\Z", description="of the upload; empty, of none")]
+AwareDatetime = Annotated[datetime, Meta(tz=True)]
+Part = Annotated[
+    str,
+    Meta(
+        pattern=r"^((champion/[0-9a-f]{8}/)?(validation|planted)|(shadow/[0-9a-f]{8}/)?invoices/[0-9a-f]{8}"
+        r"|challenger/[0-9a-f]{8}|judged)/part-\d{5}\Z"
+    ),
+]
 
 
-class Message(BaseModel):
-    """Base of all messages; a refused one does not show its values, which may come from a file. Validators are built
-    when they are needed: a function needs two or three of those whose modules it imports."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, defer_build=True)
+class Message(Document):
+    """Base of all messages."""
 
 
 class Upload(Message):
@@ -30,7 +35,7 @@ class Upload(Message):
     bucket: str
     key: str
     etag: str
-    size: int = Field(ge=0)
+    size: Count
     version_id: str | None = None
     sequencer: str | None = None
 
@@ -48,14 +53,15 @@ class Upload(Message):
     def from_detail(cls, detail: dict[str, Any]) -> "Upload":
         """From the detail of an S3 "Object Created" event; its key comes as it is, not URL-encoded."""
         s3_object = detail["object"]
-        return cls(
-            bucket=detail["bucket"]["name"],
-            key=s3_object["key"],
-            etag=s3_object["etag"],
-            size=s3_object["size"],
-            version_id=s3_object.get("version-id"),
-            sequencer=s3_object.get("sequencer"),
-        )
+        told = {
+            "bucket": detail["bucket"]["name"],
+            "key": s3_object["key"],
+            "etag": s3_object["etag"],
+            "size": s3_object["size"],
+            "version_id": s3_object.get("version-id"),
+            "sequencer": s3_object.get("sequencer"),
+        }
+        return convert(told, cls)
 
     def as_detail(self) -> dict[str, Any]:
         """What S3's event would have said of it, as far as anybody reads it: `from_detail` gives the same upload."""
@@ -64,7 +70,7 @@ class Upload(Message):
 
 
 class ClaimRequest(Message):
-    run: str = Run
+    run: Run
     detail: dict[str, Any]
 
 
@@ -76,9 +82,9 @@ class SizeLimits(Message):
 
 
 class Claim(Message):
-    run: str = Run
+    run: Run
     upload: Upload
-    family: str = Family
+    family: Family = ""
     claimed: bool
     limits: SizeLimits
 
@@ -99,8 +105,8 @@ class Dataset(Message):
 
 
 class ScoreRequest(Message):
-    run: str = Run
-    part: str = Part
+    run: Run
+    part: Part
     endpoint_name: str
 
 
@@ -123,7 +129,7 @@ class ChosenThreshold(Message):
 
 
 class NotifyRequest(Message):
-    run: str = Run
+    run: Run
     upload: Upload
 
 
@@ -143,25 +149,37 @@ class ReceiptRequest(Message):
     """`model_run`: the run that trained the model that scored the lines; this one, where it trained its own, and then
     `promotion` says what became of that model. Null, with all else of a model, where the run scored nothing."""
 
-    run: str = Run
+    run: Run
     execution_arn: str
     upload: Upload
-    family: str = Family
+    family: Family = ""
     sha256: str
     counts: dict[str, int]
-    model_run: str | None = Field(pattern=r"^[^/\s]{1,80}$")
+    model_run: Run | None
     endpoint_name: str | None
     threshold: ChosenThreshold | None
     promotion: Decision | None
 
 
-class FailureReport(Message):
-    """The detail of Step Functions' status-change event; the state machine sends the same shape."""
+class ExecutionEvent(Message):
+    """The detail of Step Functions' status-change event, as far as all read it. EventBridge gives the start in
+    milliseconds since 1970; a state machine that sends the same shape, as text."""
 
-    run: str = Field(alias="name", pattern=r"^[^/\s]{1,80}$")
-    execution_arn: str = Field(alias="executionArn")
+    run: Run = field(name="name")
+    start_date: AwareDatetime | int = field(name="startDate")
+
+    @property
+    def started_at(self) -> datetime:
+        if isinstance(self.start_date, int):
+            return datetime.fromtimestamp(self.start_date / 1000, UTC)
+        return self.start_date
+
+
+class FailureReport(ExecutionEvent):
+    """Of a run that failed."""
+
+    execution_arn: str = field(name="executionArn")
     status: Literal["FAILED", "TIMED_OUT", "ABORTED"]
-    started_at: AwareDatetime = Field(alias="startDate")
     input: str | None = None
     error: str | None = None
     cause: str | None = None

@@ -1,9 +1,9 @@
 """What the states that compare, promote and restore models hand to the functions and get back, and the live model."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from msgspec import Meta
 
 from suspicious_lines.messages import Family, Message, Run, Upload
 from suspicious_lines.score_messages import ModelInUse
@@ -12,8 +12,8 @@ from suspicious_lines.score_messages import ModelInUse
 class ChampionRequest(Message):
     """`parts`: the run's own; `gone`: the endpoint that an earlier try found deleted or useless, or empty."""
 
-    run: str = Run
-    family: str = Family
+    run: Run
+    family: Family = ""
     parts: list[str]
     gone: str
 
@@ -30,14 +30,14 @@ class Contest(Message):
 
 
 class CompareRequest(Message):
-    run: str = Run
+    run: Run
     parts: list[str]
     contest: Contest
 
 
 class PromoteRequest(Message):
-    run: str = Run
-    family: str = Family
+    run: Run
+    family: Family = ""
     endpoint_name: str
     max_concurrency: int
     live_run: str | None
@@ -45,7 +45,7 @@ class PromoteRequest(Message):
 
 
 class RefuseRequest(Message):
-    run: str = Run
+    run: Run
     upload: Upload
     endpoint_name: str
 
@@ -60,22 +60,22 @@ class RestoreOrder(Message):
     """What a person asks for: `run`, which trained the model to go back to (empty: the newest former one that can
     score); `family`, whose model that is; `reason`, in words."""
 
-    run: str = Field(default="", pattern=r"^[^/\s]{0,80}$")
-    family: str = Family
-    reason: str = Field(default="", max_length=500)
+    run: Annotated[str, Meta(pattern=r"^[^/\s]{0,80}\Z")] = ""
+    family: Family = ""
+    reason: Annotated[str, Meta(max_length=500)] = ""
 
 
 class RestoreRequest(Message):
     """`run` is the rollback's own execution."""
 
-    run: str = Run
+    run: Run
     order: RestoreOrder
 
 
 class Restored(Message):
     """`run` is the live model's again; `replaced`: the run whose model was live before."""
 
-    run: str = Run
+    run: Run
     replaced: str | None
 
 
@@ -93,9 +93,9 @@ class Challenger(ModelInUse):
     place of the live model; shadow: it scores all lines as well, and nobody is shown what it says. `trial`: the
     execution that began it, which its endpoint is named after."""
 
-    trial: str = Run
+    trial: Run
     kind: Literal["ab", "shadow"]
-    share: int = Field(ge=1, le=100)
+    share: Annotated[int, Meta(ge=1, le=100)]
     began_at: str
 
 
@@ -115,7 +115,7 @@ class ModelChange(Message):
 
     at: str
     what: Literal["promoted", "rolled back", "recalibrated", "approved", "rejected"]
-    run: str = Run
+    run: Run
     threshold: float
     reason: str
     review_run: str | None = None

@@ -1,23 +1,25 @@
 """Settings of the functions that compare, promote and restore models."""
 
-from pydantic import Field
+from typing import Annotated
 
-from suspicious_lines.settings import BucketSettings, ScalingSettings
+from msgspec import Meta
+
+from suspicious_lines.settings import BucketSettings, ScalingSettings, StateMachineArn, TopicArn
 
 
 class CompareSettings(BucketSettings):
-    promotion_margin: float = Field(ge=0, le=1)
-    promotion_agreement: float = Field(ge=0, le=1)
+    promotion_margin: Annotated[float, Meta(ge=0, le=1)]
+    promotion_agreement: Annotated[float, Meta(ge=0, le=1)]
 
 
 class RefuseSettings(BucketSettings):
-    operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
+    operators_topic_arn: TopicArn
 
 
 class RestoreSettings(RefuseSettings):
-    models_kept: int = Field(ge=1, le=10)
+    models_kept: Annotated[int, Meta(ge=1, le=10)]
 
 
-class PromoteSettings(BucketSettings, ScalingSettings):
-    models_kept: int = Field(ge=1, le=10)
-    score_state_machine_arn: str = Field(pattern=r"^arn:aws[a-z-]*:states:.+$")
+class PromoteSettings(ScalingSettings):
+    models_kept: Annotated[int, Meta(ge=1, le=10)]
+    score_state_machine_arn: StateMachineArn

@@ -3,15 +3,13 @@
 from datetime import date
 from typing import Any
 
-from pydantic import AwareDatetime
-
-from suspicious_lines.messages import Message, Run
+from suspicious_lines.messages import AwareDatetime, Message, Run
 
 
 class DriftRequest(Message):
     """`input`: that of the execution, `{"day": "2026-11-23"}`, or `{}` for the day before it started, in UTC."""
 
-    run: str = Run
+    run: Run
     input: dict[str, Any]
     started_at: AwareDatetime
 
@@ -30,5 +28,5 @@ class Drift(Message):
 
 
 class DriftMailRequest(Message):
-    run: str = Run
+    run: Run
     day: date

@@ -1,14 +1,18 @@
 """Settings of the functions that look for drift."""
 
-from pydantic import Field
+from typing import Annotated
 
-from suspicious_lines.settings import BucketSettings, FamilySettings
+from msgspec import Meta
 
-
-class DriftSettings(BucketSettings, FamilySettings):
-    split_seed: int = Field(ge=0, le=2**32 - 1)
-    rejected_percent: float = Field(ge=0, lt=100)
+from suspicious_lines.settings import BucketSettings, Families, TopicArn
 
 
-class DriftMailSettings(BucketSettings, FamilySettings):
-    operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
+class DriftSettings(BucketSettings):
+    families: Families
+    split_seed: Annotated[int, Meta(ge=0, le=2**32 - 1)]
+    rejected_percent: Annotated[float, Meta(ge=0, lt=100)]
+
+
+class DriftMailSettings(BucketSettings):
+    families: Families
+    operators_topic_arn: TopicArn

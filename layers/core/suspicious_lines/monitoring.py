@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+import msgspec
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ValidationError
+from msgspec import ValidationError, to_builtins
+from msgspec.structs import replace
 
 from suspicious_lines import datasets, drift, store
+from suspicious_lines.documents import Document
 from suspicious_lines.drift import Measure
 from suspicious_lines.drift_page import drift_html
 from suspicious_lines.errors import InvalidUploadError
@@ -26,6 +29,7 @@ from suspicious_lines.promotion import find_live_model
 from suspicious_lines.receipts import Receipt
 from suspicious_lines.rules import Rules
 from suspicious_lines.scoring import score_features, sender
+from suspicious_lines.settings import family_names
 from suspicious_lines.yardstick import Yardstick, read_yardstick
 
 # Below this, chance alone makes nearly any index; a day of fewer lines is told, not judged.
@@ -34,7 +38,7 @@ FEWEST_LINES = 200
 MEASURES = 12
 
 
-class DriftReport(BaseModel):
+class DriftReport(Document):
     """The document monitoring/dt=<day>/report.json; `note` says why nothing was measured."""
 
     day: date
@@ -68,7 +72,7 @@ def measure_drift(request: DriftRequest, settings: DriftSettings) -> Drift:
         EndpointBusyError, ModelGoneError, ModelResponseError: the live endpoint did not score the planted errors.
     """
     bucket, day = settings.data_bucket, _day(request)
-    models = {family: find_live_model(bucket, family) for family in ("", *settings.family_names)}
+    models = {family: find_live_model(bucket, family) for family in ("", *family_names(settings.families))}
     keys = store.keys(bucket, f"{CAPTURED_PREFIX}dt={day.isoformat()}/") if any(models.values()) else []
     captured = datasets.read_dataset(bucket, keys) if keys else pd.DataFrame({"model_run": []})
     return _worst(
@@ -85,7 +89,7 @@ def _measured(
     """Measures what the live model of a family, or of none, scored; `keys`: of what was captured of all of them."""
     bucket = settings.data_bucket
     if live is None:
-        return _write(report.model_copy(update={"note": "no model is live"}), bucket, None)
+        return _write(replace(report, note="no model is live"), bucket, None)
     lines = captured[(captured["model_run"] == live.run).to_numpy()].reset_index(drop=True)
     found = {
         "model_run": live.run,
@@ -95,10 +99,10 @@ def _measured(
         "lines": len(lines),
         "lines_of_other_models": len(captured) - len(lines),
     }
-    report = report.model_copy(update=found)
+    report = replace(report, **found)
     if len(lines) < FEWEST_LINES:
         few = f"the live model scored {len(lines)} lines, and {FEWEST_LINES} are needed to tell drift from chance"
-        return _write(report.model_copy(update={"note": few}), bucket, live)
+        return _write(replace(report, note=few), bucket, live)
     rules = Rules.read(bucket)
     watched = Watched(live, read_yardstick(bucket, live.run, rules), rules)
     measures = judged(watched, lines)
@@ -106,7 +110,7 @@ def _measured(
         measures.append(drift.caught(*_planted_scores(watched, lines, bucket, settings.split_seed), MEASURES))
     measures.append(_rejected(bucket, keys, settings.rejected_percent, report.family))
     update = {"matters": lines["matter_number"].nunique(), "measures": measures}
-    return _write(report.model_copy(update=update), bucket, live)
+    return _write(replace(report, **update), bucket, live)
 
 
 def _worst(found: list[Drift]) -> Drift:
@@ -170,7 +174,7 @@ def _rejected(bucket: str, keys: list[str], percent: float, family: str) -> Meas
         run = key.rpartition("/")[2].removesuffix(".parquet")
         found = store.get_with_etag(bucket, RunFiles(run).receipt)
         try:
-            receipt = Receipt.model_validate_json(found[0]) if found else None
+            receipt = msgspec.json.decode(found[0], type=Receipt) if found else None
         except ValidationError:
             receipt = None
         counts = receipt.counts or {} if receipt and receipt.family == family else {}
@@ -188,8 +192,8 @@ def _rejected(bucket: str, keys: list[str], percent: float, family: str) -> Meas
 
 def _write(report: DriftReport, bucket: str, live: LiveModel | None) -> Drift:
     page, document = (monitoring_key(report.day, name, report.family) for name in ("report.html", "report.json"))
-    store.put(bucket, page, drift_html(report.model_dump()), "text/html; charset=utf-8")
-    store.put_json(bucket, document, report.model_dump(mode="json"))
+    store.put(bucket, page, drift_html(to_builtins(report)), "text/html; charset=utf-8")
+    store.put_json(bucket, document, report)
     by_name = {measure.name: measure for measure in report.measures}
     indices = [measure.value for measure in report.measures if measure.bins and measure.value is not None]
     return Drift(

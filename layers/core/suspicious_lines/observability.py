@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -10,7 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
-from pydantic import BaseModel
+from msgspec import Struct, ValidationError, convert, to_builtins
 
 from suspicious_lines.aws import translate
 
@@ -19,24 +20,24 @@ logging.getLogger("botocore").setLevel(logging.WARNING)
 tracer = Tracer(patch_modules=["botocore"])  # by default it looks for all that X-Ray knows, and imports SQLite
 metrics = Metrics()
 
-Request = TypeVar("Request", bound=BaseModel)
+Request = TypeVar("Request", bound=Struct)
 
 
 def entry_point(
     model: type[Request],
-) -> Callable[[Callable[[Request], BaseModel]], Callable[[dict[str, Any], LambdaContext], dict[str, Any]]]:
+) -> Callable[[Callable[[Request], Struct]], Callable[[dict[str, Any], LambdaContext], dict[str, Any]]]:
     """Makes `request -> answer` a Lambda handler.
 
     The event is validated against `model`; the run is the correlation id of every log record; what boto3 raises leaves
     as one of our errors, so that the state machine can tell what is worth a retry.
     """
 
-    def decorate(handle: Callable[[Request], BaseModel]) -> Callable[[dict[str, Any], LambdaContext], dict[str, Any]]:
+    def decorate(handle: Callable[[Request], Struct]) -> Callable[[dict[str, Any], LambdaContext], dict[str, Any]]:
         @tracer.capture_lambda_handler(capture_response=False)
         @logger.inject_lambda_context(clear_state=True)
         @functools.wraps(handle)
         def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-            request = model.model_validate(event)
+            request = _request(event, model)
             logger.set_correlation_id(request.run)  # type: ignore[attr-defined]
             try:
                 answer = handle(request)
@@ -48,11 +49,22 @@ def entry_point(
                 # Its name only: a message that is not ours may quote a line.
                 logger.error("Failed", error=type(error).__name__)
                 raise
-            return answer.model_dump(mode="json")
+            return to_builtins(answer)
 
         return handler
 
     return decorate
+
+
+def _request(event: dict[str, Any], model: type[Request]) -> Request:
+    """Raises ValidationError without the event's values, which may come from a file."""
+    try:
+        return convert(event, model)
+    except ValidationError as error:
+        told = str(error)
+        if not told.startswith(("Expected ", "Object missing ")):
+            told = "Invalid value" + "".join(re.findall(r" - at `\$[^`]*`\Z", told))
+        raise ValidationError(told) from None
 
 
 def count(**counts: int) -> None:

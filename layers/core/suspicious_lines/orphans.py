@@ -19,6 +19,7 @@ from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.promotion import live_models
 from suspicious_lines.registering import expire_package
 from suspicious_lines.score_messages import ModelInUse
+from suspicious_lines.settings import family_names
 from suspicious_lines.upkeep_messages import Cleared
 from suspicious_lines.upkeep_settings import OrphanSettings
 
@@ -41,7 +42,7 @@ def delete_orphans(settings: OrphanSettings) -> Cleared:
     found, jobs = names_hosted(prefix, before), in_progress(prefix, before)
     sweeps = _sweeps(settings)
     running = _running(settings) | sweeps
-    live = live_models(settings.data_bucket, settings.family_names)
+    live = live_models(settings.data_bucket, family_names(settings.families))
     needed = running | {model.run for model in _models(live)}
     kept = {name for run in needed for name in hosted_names(prefix, run)}
     kept |= {name for model in _models(live) for name in (model.endpoint_name, host_of(model.endpoint_name))}
@@ -62,7 +63,7 @@ def delete_orphans(settings: OrphanSettings) -> Cleared:
     for run, keys in _old_runs(settings, now, needed):
         if time.monotonic() > deadline:
             break
-        if run in {model.run for model in _models(live_models(settings.data_bucket, settings.family_names))}:
+        if run in {model.run for model in _models(live_models(settings.data_bucket, family_names(settings.families)))}:
             continue  # approved, rolled back to or put on trial since this began
         untold.add("runs", run)
         if settings.model_package_group:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from msgspec import convert
 
 from suspicious_lines import arrow, datasets, routing, store
 from suspicious_lines.ahead import ahead
@@ -116,7 +117,7 @@ def _stored(files: RunFiles, settings: PreprocessSettings, sha256: str, family: 
     from suspicious_lines.stored import find_stored  # which nothing else here needs
 
     found, said = find_stored(files, settings, sha256, datetime.now(UTC), family)
-    store.put_json(settings.data_bucket, files.stored, said.model_dump(mode="json"))
+    store.put_json(settings.data_bucket, files.stored, said)
     return found
 
 
@@ -172,7 +173,7 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings, on_trial: boo
             parts = _write_parts(invoices_kind(live.run), own, encoder, files, bucket, size)
             kind, other = challenger_kind(challenger.run), _encoder(bucket, RunFiles(challenger.run).encoder)
             parts += _write_parts(kind, reading.repeats.beside(spill.lines(mask=theirs)), other, files, bucket, size)
-            store.put_json(bucket, files.challenger, challenger.model_dump(mode="json"))
+            store.put_json(bucket, files.challenger, challenger)
         else:
             every = reading.repeats.beside(spill.lines())
             parts = _write_parts(invoices_kind(live.run), every, encoder, files, bucket, size)
@@ -187,7 +188,7 @@ def encode_lines(request: EncodeRequest, settings: EncodeSettings, on_trial: boo
         parts=parts,
         sha256=reading.sha256,
     )
-    model = ModelInUse.model_validate(live.model_dump(include=set(ModelInUse.model_fields)))
+    model = convert(live, ModelInUse, from_attributes=True)
     return Encoded(dataset=dataset, model=model, model_age_days=live.age_days(datetime.now(UTC)))
 
 

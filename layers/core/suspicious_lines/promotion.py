@@ -4,6 +4,10 @@ import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+import msgspec
+from msgspec import convert
+from msgspec.structs import asdict
+
 from suspicious_lines import parking, store
 from suspicious_lines.errors import AwsUnavailableError, ChampionChangedError, NoLiveModelError, RunEndedError
 from suspicious_lines.hosting import can_score, delete_endpoint, exists
@@ -98,7 +102,7 @@ def replaced(current: LiveModel | None, new: ModelVersion, change: ModelChange, 
             kept.append(former)
     dropped = [former for former in before if former not in kept] + (current.dropped if current else [])
     return LiveModel(
-        **new.model_dump(),
+        **asdict(new),
         former=kept,
         dropped=dropped[:DROPPED_LISTED],
         withdrawn=current.withdrawn if current else [],
@@ -181,20 +185,20 @@ def change_live_model(bucket: str, change: Callable[[LiveModel | None], LiveMode
     key = live_model_key(family)
     for _ in range(TRIES):
         found = store.get_with_etag(bucket, key)
-        current, etag = (LiveModel.model_validate_json(found[0]), found[1]) if found else (None, None)
+        current, etag = (msgspec.json.decode(found[0], type=LiveModel), found[1]) if found else (None, None)
         changed = change(current)
-        if changed is current or store.replace(bucket, key, changed.model_dump_json(indent=2) + "\n", etag):
+        if changed is current or store.replace(bucket, key, store.json_text(changed), etag):
             return changed
     raise AwsUnavailableError(f"{key} changed {TRIES} times while this run tried to replace it")
 
 
 def version_of(live: LiveModel) -> ModelVersion:
-    return ModelVersion.model_validate(live.model_dump(include=set(ModelVersion.model_fields)))
+    return convert(live, ModelVersion, from_attributes=True)
 
 
 def find_live_model(bucket: str, family: str = "") -> LiveModel | None:
     found = store.get_with_etag(bucket, live_model_key(family))
-    return LiveModel.model_validate_json(found[0]) if found else None
+    return msgspec.json.decode(found[0], type=LiveModel) if found else None
 
 
 def live_models(bucket: str, families: Iterable[str]) -> list[LiveModel]:

@@ -1,12 +1,15 @@
 """How good scores and flags are where labels exist: metrics.json."""
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
 
+import numpy as np
+from msgspec import Meta
+
+from suspicious_lines.documents import Count, Document, Share
 from suspicious_lines.messages import ChosenThreshold
 
 
-class HeldOut(BaseModel):
+class HeldOut(Document, forbid_unknown_fields=True):
     """What the threshold's strategy does on lines whose labels it was not chosen on, with 95 % intervals."""
 
     precision: float | None
@@ -16,28 +19,28 @@ class HeldOut(BaseModel):
     f1: float | None
 
 
-class FoundBy(BaseModel):
+class FoundBy(Document):
     """Lines by who found them, and how many of those are known errors (null where none of them has a label)."""
 
     lines: int
     errors: int | None
 
 
-class Caught(BaseModel):
+class Caught(Document):
     """The self-test: errors of one kind planted in copies of the file's own lines, and how many would be flagged."""
 
     planted: int
     caught: int
 
 
-class Confusion(BaseModel):
+class Confusion(Document):
     tp: int
     fp: int
     fn: int
     tn: int
 
 
-class ChallengerShare(BaseModel):
+class ChallengerShare(Document):
     """What a model on trial judged in place of the live one, by its own threshold; `flagged`: of its lines, listed."""
 
     run: str
@@ -47,37 +50,41 @@ class ChallengerShare(BaseModel):
     flagged: int
 
 
-class Metrics(BaseModel):
+class Metrics(Document):
     """The document metrics.json; what needs labels is null where no line has one."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    lines_read: int = Field(ge=0)
-    lines_rejected: int = Field(ge=0)
-    lines_train: int = Field(ge=0)
-    lines_validation: int = Field(ge=0)
-    labelled: int = Field(ge=0, description="validation lines with a known label")
-    unknown_categories: dict[str, int] = Field(description="validation lines with a category unseen in training")
+    lines_read: Count
+    lines_rejected: Count
+    lines_train: Count
+    lines_validation: Count
+    labelled: Annotated[Count, Meta(description="validation lines with a known label")]
+    unknown_categories: Annotated[
+        dict[str, int], Meta(description="validation lines with a category unseen in training")
+    ]
     threshold: ChosenThreshold
-    flagged: int = Field(ge=0)
-    matters: int = Field(ge=0, description="matters with a flagged line")
-    amount_at_stake: float = Field(ge=0, description="what the flagged lines cost above what is usual")
-    suppressed: dict[str, int] = Field(
-        default={}, description="lines at or above the threshold that are not listed, by the suppression's name"
-    )
-    found_by: dict[str, FoundBy] = Field(description="by model, rule and both")
-    rules: dict[str, FoundBy] = Field(description="validation lines that each rule hits, flagged or not")
-    self_test: dict[str, Caught] = Field(description="by kind of planted error")
-    held_out: HeldOut | None = Field(description="null without labels; the figures to believe")
-    confusion: Confusion | None = Field(description="of the flagged lines themselves, whose labels chose the threshold")
-    precision: float | None = Field(ge=0, le=1)
-    recall: float | None = Field(ge=0, le=1)
-    f1: float | None = Field(ge=0, le=1)
-    average_precision: float | None = Field(ge=0, le=1)
-    roc_auc: float | None = Field(ge=0, le=1)
-    challenger: ChallengerShare | None = Field(
-        default=None, description="a model on trial that judged a share of the invoices; the threshold is not its"
-    )
+    flagged: Count
+    matters: Annotated[Count, Meta(description="matters with a flagged line")]
+    amount_at_stake: Annotated[float, Meta(ge=0, description="what the flagged lines cost above what is usual")]
+    suppressed: Annotated[
+        dict[str, int],
+        Meta(description="lines at or above the threshold that are not listed, by the suppression's name"),
+    ] = {}
+    found_by: Annotated[dict[str, FoundBy], Meta(description="by model, rule and both")]
+    rules: Annotated[dict[str, FoundBy], Meta(description="validation lines that each rule hits, flagged or not")]
+    self_test: Annotated[dict[str, Caught], Meta(description="by kind of planted error")]
+    held_out: Annotated[HeldOut | None, Meta(description="null without labels; the figures to believe")]
+    confusion: Annotated[
+        Confusion | None, Meta(description="of the flagged lines themselves, whose labels chose the threshold")
+    ]
+    precision: Share | None
+    recall: Share | None
+    f1: Share | None
+    average_precision: Share | None
+    roc_auc: Share | None
+    challenger: Annotated[
+        ChallengerShare | None,
+        Meta(description="a model on trial that judged a share of the invoices; the threshold is not its"),
+    ] = None
 
 
 def wilson(hits: int, trials: int, z: float = 1.96) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pandas as pd
+from msgspec.structs import replace
 
 from suspicious_lines import store
 from suspicious_lines.errors import NoLiveModelError
@@ -50,7 +51,7 @@ def _recalibrated(
     if value == live.threshold:
         return None, live
     change = _change(live, review_run, value, Precision.of(is_error), floor)
-    moved = live.model_copy(update={"threshold": value, "history": [change, *live.history][:LISTED]})
+    moved = replace(live, threshold=value, history=[change, *live.history][:LISTED])
     return Recalibration(model_run=live.run, before=live.threshold, after=value, reason=change.reason), moved
 
 

@@ -1,13 +1,15 @@
 """The receipt of a run: what went in, what came out, how long it took, what it cost, how it ended."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import msgspec
+from msgspec import Meta
 
 from suspicious_lines import store
 from suspicious_lines.aws import client, found
 from suspicious_lines.costs import Cost, estimate, inference_second
+from suspicious_lines.documents import Count, Document
 from suspicious_lines.errors import AwsUnavailableError, RunEndedError
 from suspicious_lines.feature_messages import Stored
 from suspicious_lines.hosting_modes import mode_of
@@ -17,40 +19,36 @@ from suspicious_lines.messages import ChosenThreshold, Decision, ReceiptRequest,
 from suspicious_lines.settings import ReceiptSettings, WriteReceiptSettings
 
 
-class Timings(BaseModel):
+class Timings(Document, forbid_unknown_fields=True):
     """Seconds by state (all its visits together), and the transitions, from the execution's history."""
 
-    model_config = ConfigDict(defer_build=True)
-
     started_at: datetime
-    seconds: float = Field(ge=0)
+    seconds: Annotated[float, Meta(ge=0)]
     states: dict[str, float]
-    transitions: int = Field(ge=0)
+    transitions: Count
 
 
-class Receipt(BaseModel):
+class Receipt(Document):
     """The document receipt.json; what a run did not reach is null."""
-
-    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     run: str
     execution_arn: str
     status: Literal["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
     input: Upload | None
-    family: str = Field(default="", description="of the upload; empty, of none")
+    family: Annotated[str, Meta(description="of the upload; empty, of none")] = ""
     sha256: str | None = None
     counts: dict[str, int] | None = None
     model: dict[str, str] | None = None
     threshold: ChosenThreshold | None = None
-    promotion: Decision | None = Field(default=None, description="what became of the model that the run trained")
-    stored: Stored | None = Field(
-        default=None, description="what the feature store gave to the training, where it is read"
-    )
+    promotion: Annotated[Decision | None, Meta(description="what became of the model that the run trained")] = None
+    stored: Annotated[
+        Stored | None, Meta(description="what the feature store gave to the training, where it is read")
+    ] = None
     timings: Timings
     estimated_cost: Cost
     error: str | None = None
     cause: str | None = None
-    deleted: list[str] | None = Field(default=None, description="what the clean-up of a failed run deleted")
+    deleted: Annotated[list[str] | None, Meta(description="what the clean-up of a failed run deleted")] = None
 
 
 def write_receipt(request: ReceiptRequest, settings: WriteReceiptSettings) -> Receipt:
@@ -79,7 +77,7 @@ def write_receipt(request: ReceiptRequest, settings: WriteReceiptSettings) -> Re
             batch_seconds(settings.data_bucket, request.run), settings.batch_instance_type,
         ),
     )  # fmt: skip
-    body = store.json_text(receipt.model_dump(mode="json"))
+    body = store.json_text(receipt)
     if store.replace(settings.data_bucket, RunFiles(request.run).receipt, body, None):
         return receipt
     earlier = find_receipt(settings.data_bucket, request.run)
@@ -91,7 +89,7 @@ def write_receipt(request: ReceiptRequest, settings: WriteReceiptSettings) -> Re
 
 def find_receipt(bucket: str, run: str) -> Receipt | None:
     found = store.get_with_etag(bucket, RunFiles(run).receipt)
-    return Receipt.model_validate_json(found[0]) if found else None
+    return msgspec.json.decode(found[0], type=Receipt) if found else None
 
 
 def refuse_ended(receipt: Receipt | None) -> None:
@@ -111,7 +109,7 @@ def _stored(request: ReceiptRequest, settings: WriteReceiptSettings) -> Stored |
     if not settings.train_on_stored_days or request.promotion is None:  # a run that trains nothing
         return None
     noted = store.get_with_etag(settings.data_bucket, RunFiles(request.run).stored)
-    return Stored.model_validate_json(noted[0]) if noted else None
+    return msgspec.json.decode(noted[0], type=Stored) if noted else None
 
 
 def _inference_second(request: ReceiptRequest, settings: ReceiptSettings) -> float | None:

@@ -1,20 +1,20 @@
 """What EventBridge and the approve workflow hand to the functions of the model registry and get back."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from msgspec import Meta, field
 
-from suspicious_lines.messages import Family, Message, Run
+from suspicious_lines.messages import ExecutionEvent, Family, Message, Run
 
-Package = Field(pattern=r"^arn:aws[a-z-]*:sagemaker:[^:]+:\d{12}:model-package/\S+$", description="its ARN")
+Package = Annotated[
+    str, Meta(pattern=r"^arn:aws[a-z-]*:sagemaker:[^:]+:\d{12}:model-package/\S+\Z", description="its ARN")
+]
 
 
-class RegisterRequest(Message):
-    """The detail of Step Functions' status-change event of a training run that succeeded."""
+class RegisterRequest(ExecutionEvent):
+    """Of a training run that succeeded."""
 
-    run: str = Field(alias="name", pattern=r"^[^/\s]{1,80}$")
-    execution_arn: str = Field(alias="executionArn")
-    started_at: AwareDatetime = Field(alias="startDate")
+    execution_arn: str = field(name="executionArn")
 
 
 class Registered(Message):
@@ -26,8 +26,8 @@ class Registered(Message):
 class ApprovalRequest(Message):
     """`run` is the approval's own execution."""
 
-    run: str = Run
-    package: str = Package
+    run: Run
+    package: Package
 
 
 class ServingEndpoint(Message):
@@ -42,7 +42,7 @@ class Approval(Message):
 
     status: Literal["Approved", "Rejected", "PendingManualApproval"]
     model_run: str
-    family: str = Family
+    family: Family = ""
     job_name: str
     is_live: bool
     endpoint: ServingEndpoint | None
@@ -50,13 +50,13 @@ class Approval(Message):
 
 class ApproveRequest(ApprovalRequest):
     model_run: str
-    family: str = Family
+    family: Family = ""
     endpoint: ServingEndpoint
 
 
 class RejectRequest(ApprovalRequest):
     model_run: str
-    family: str = Family
+    family: Family = ""
 
 
 class Decided(Message):

@@ -1,16 +1,15 @@
 """Settings of the functions that keep the model registry."""
 
-from pydantic import Field
+from typing import Annotated
 
-from suspicious_lines.model_settings import RefuseSettings
-from suspicious_lines.settings import BucketSettings, ResourcePrefix, ScalingSettings
+from msgspec import Meta
 
-GROUP = Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")
+from suspicious_lines.settings import BucketSettings, ResourcePrefix, ScalingSettings, TopicArn
 
 
 class RegisterSettings(BucketSettings):
     resource_prefix: ResourcePrefix
-    model_package_group: str = GROUP
+    model_package_group: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}\Z")]
     aws_region: str
 
 
@@ -18,5 +17,6 @@ class ApprovalSettings(BucketSettings):
     resource_prefix: ResourcePrefix
 
 
-class ApproveSettings(RefuseSettings, ScalingSettings):
-    models_kept: int = Field(ge=1, le=10)
+class ApproveSettings(ScalingSettings):
+    operators_topic_arn: TopicArn
+    models_kept: Annotated[int, Meta(ge=1, le=10)]

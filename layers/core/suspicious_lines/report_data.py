@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from msgspec import to_builtins
 
 from suspicious_lines.encoder import CATEGORIES
 from suspicious_lines.quality import Metrics
@@ -24,7 +25,7 @@ def report_data(
     return {
         "run": run,
         "upload": key,
-        "metrics": metrics.model_dump(mode="json"),
+        "metrics": to_builtins(metrics),
         "lines": _lines(flagged, groups),
         "peers": _peers(past, groups),
         "score_histogram": _histogram(lines["score"].to_numpy(), float(lines["score"].max())),

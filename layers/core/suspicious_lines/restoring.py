@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Literal
 
+from msgspec.structs import asdict
+
 from suspicious_lines.errors import NoFormerModelError
 from suspicious_lines.hosting import can_score
 from suspicious_lines.model_messages import LiveModel, ModelChange, ModelVersion, Restored, RestoreRequest
@@ -78,7 +80,7 @@ def gone_back(
         execution=execution,
     )
     return LiveModel(
-        **wanted.model_dump() | {"promoted_at": now},
+        **asdict(wanted) | {"promoted_at": now},
         former=[version_of(current), *(former for former in current.former if former.run != wanted.run)],
         dropped=current.dropped,
         withdrawn=current.withdrawn,

@@ -5,6 +5,7 @@ from datetime import UTC, date
 from typing import Any
 
 import pandas as pd
+from msgspec.structs import replace
 
 from suspicious_lines import datasets, store
 from suspicious_lines.capturing import capture
@@ -110,7 +111,7 @@ def flag_lines(request: FlagRequest, settings: FlagSettings) -> Results:
     judgement, flagged = suppress(judgement, explained, suppressions, day)
     metrics = measure(judgement, flagged, model.encoder, request.dataset)
     if theirs:
-        metrics = metrics.model_copy(update={"challenger": share_of(challenger, judgement)})
+        metrics = replace(metrics, challenger=share_of(challenger, judgement))
     report = report_data(request.run, request.upload.name, judgement.lines, flagged, metrics, model.past)
     results = _write(files, settings, judgement, flagged, metrics, report)
     _capture(request, bucket, day, capture(request, judgement, explained))
@@ -151,7 +152,7 @@ def _write(
     listed = flagged_csv(flagged).encode("utf-8-sig" if settings.spreadsheet_bom else "utf-8")
     store.put(bucket, files.result("suspicious_lines.csv"), listed, "text/csv; charset=utf-8")
     store.put(bucket, files.result("report.html"), report_html(report), "text/html; charset=utf-8")
-    store.put_json(bucket, files.result("metrics.json"), metrics.model_dump(mode="json"))
+    store.put_json(bucket, files.result("metrics.json"), metrics)
     return Results(threshold=metrics.threshold, flagged=metrics.flagged, amount_at_stake=metrics.amount_at_stake)
 
 

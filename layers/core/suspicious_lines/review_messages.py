@@ -1,14 +1,13 @@
 """What the states of the review workflow hand to the functions and get back."""
 
-from pydantic import AwareDatetime, Field
-
-from suspicious_lines.messages import Message, Run, Upload
+from suspicious_lines.documents import Count
+from suspicious_lines.messages import AwareDatetime, Message, Run, Upload
 
 
 class VerdictsRequest(Message):
     """`started_at`: when the execution began; it dates the verdicts, the same at every try."""
 
-    run: str = Run
+    run: Run
     upload: Upload
     started_at: AwareDatetime
 
@@ -17,14 +16,14 @@ class VerdictCounts(Message):
     """`read` = `accepted` + `rejected`; of a line that is answered twice alike the later answer is kept, so that `kept`
     lines, which are `query` + `fine` + `unsure`, may be fewer than those accepted. `runs`: how many they belong to."""
 
-    read: int = Field(ge=0)
-    accepted: int = Field(ge=0)
-    rejected: int = Field(ge=0)
-    kept: int = Field(ge=0)
-    query: int = Field(ge=0)
-    fine: int = Field(ge=0)
-    unsure: int = Field(ge=0)
-    runs: int = Field(ge=0)
+    read: Count
+    accepted: Count
+    rejected: Count
+    kept: Count
+    query: Count
+    fine: Count
+    unsure: Count
+    runs: Count
 
 
 class Verdicts(Message):
@@ -35,7 +34,7 @@ class Verdicts(Message):
 class LearnRequest(Message):
     """`started_at`: as in ThresholdRequest."""
 
-    run: str = Run
+    run: Run
     counts: VerdictCounts
     started_at: AwareDatetime
 
@@ -49,5 +48,5 @@ class Lessons(Message):
 
 
 class NotifyOfReviewRequest(Message):
-    run: str = Run
+    run: Run
     upload: Upload

@@ -1,15 +1,18 @@
 """Settings of the functions of the review workflow."""
 
-from pydantic import Field
+from typing import Annotated
 
-from suspicious_lines.settings import BucketSettings, FamilySettings
+from msgspec import Meta
+
+from suspicious_lines.settings import BucketSettings, Families, TopicArn
 
 
-class LearnSettings(BucketSettings, FamilySettings):
-    precision_floor: float = Field(gt=0, lt=1)
-    recalibration_verdicts: int = Field(ge=0)
+class LearnSettings(BucketSettings):
+    families: Families
+    precision_floor: Annotated[float, Meta(gt=0, lt=1)]
+    recalibration_verdicts: Annotated[int, Meta(ge=0)]
 
 
 class NotifyOfReviewSettings(BucketSettings):
-    reviewers_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
-    operators_topic_arn: str = Field(pattern=r"^arn:aws[a-z-]*:sns:.+$")
+    reviewers_topic_arn: TopicArn
+    operators_topic_arn: TopicArn

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
+from msgspec.structs import asdict, replace
 
 from suspicious_lines import datasets, store
 from suspicious_lines.errors import InvalidUploadError
@@ -17,7 +18,7 @@ from suspicious_lines.learning import GROUPS, Lesson, Precision, Review, by_grou
 from suspicious_lines.recalibration import recalibrate
 from suspicious_lines.review_messages import LearnRequest, Lessons, Verdicts, VerdictsRequest
 from suspicious_lines.review_settings import LearnSettings
-from suspicious_lines.settings import BucketSettings
+from suspicious_lines.settings import BucketSettings, family_names
 from suspicious_lines.spreadsheet import from_csv, to_csv
 from suspicious_lines.suppressing import Suppressions, propose
 from suspicious_lines.verdicts import Answer, check, read_rows, require_some, wanted_lines
@@ -93,18 +94,20 @@ def learn_from_verdicts(request: LearnRequest, settings: LearnSettings) -> Lesso
     accepted = Suppressions.read(bucket)
     judged = read_labels(bucket)
     queried = int(judged["is_error"].sum())
-    models = {family: _lesson(request.run, judged, settings, family) for family in ("", *settings.family_names)}
+    models = {
+        family: _lesson(request.run, judged, settings, family) for family in ("", *family_names(settings.families))
+    }
     review = Review(
         counts=request.counts,
         judged={"query": queried, "fine": len(judged) - queried},
-        **dict(models.pop("")),
+        **asdict(models.pop("")),
         families=models,
         proposals=propose(judged, accepted, request.started_at.astimezone(UTC).date()),
     )
     if review.proposals:
         proposed = Suppressions(suppressions=[*accepted.suppressions, *review.proposals])
-        store.put_json(bucket, files.result("proposed_suppressions.json"), proposed.model_dump(mode="json"))
-    store.put_json(bucket, files.result("review.json"), review.model_dump(mode="json"))
+        store.put_json(bucket, files.result("proposed_suppressions.json"), proposed)
+    store.put_json(bucket, files.result("review.json"), review)
     return Lessons(
         precision=review.precision.precision if review.precision else None,
         threshold_moved=any(lesson.recalibration for lesson in (review, *models.values())),
@@ -117,7 +120,7 @@ def _lesson(run: str, judged: pd.DataFrame, settings: LearnSettings, family: str
     bucket, floor, fewest = settings.data_bucket, settings.precision_floor, settings.recalibration_verdicts
     live, moved = recalibrate(bucket, run, judged, floor, fewest, family)
     # Measured at the threshold that the lines were flagged by, before it was moved.
-    measured = live.model_copy(update={"threshold": moved.before}) if live and moved else live
+    measured = replace(live, threshold=moved.before) if live and moved else live
     flagged = flagged_by(judged, measured) if measured else judged.iloc[:0]
     return Lesson(
         model_run=live.run if live else None,

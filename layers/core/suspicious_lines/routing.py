@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from suspicious_lines import arrow, store
@@ -46,7 +47,7 @@ def shared(spill: "Spill", challenger: Challenger) -> np.ndarray:
 
 def challenger_of(bucket: str, run: str) -> Challenger:
     """The model that scores the run's parts of `challenger_kind`."""
-    return Challenger.model_validate_json(store.get_bytes(bucket, RunFiles(run).challenger))
+    return msgspec.json.decode(store.get_bytes(bucket, RunFiles(run).challenger), type=Challenger)
 
 
 def had_challenger(bucket: str, run: str) -> bool:

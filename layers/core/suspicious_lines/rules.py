@@ -3,44 +3,46 @@
 An operator changes them by putting a file of the same form at config/rules.json in the data bucket.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import Meta
 
 from suspicious_lines.configuration import Configuration
+from suspicious_lines.documents import Document
 from suspicious_lines.encoder import Encoder, due
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Rule(BaseModel):
+class Rule(Document, forbid_unknown_fields=True):
     """`ranks`: whether a hit lifts a line in the ranking, or is only told beside the model's own finding."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool
     ranks: bool
 
 
 class ArithmeticRule(Rule):
-    tolerance: float = Field(ge=0, description="most that Total may differ from Minutes / 60 * Fee, in currency units")
+    tolerance: Annotated[
+        float, Meta(ge=0, description="most that Total may differ from Minutes / 60 * Fee, in currency units")
+    ]
 
 
 class RateRule(Rule):
-    tolerance: float = Field(ge=0, le=1, description="share by which a rate may leave its card")
-    cards: dict[str, tuple[float, float]] = Field(
-        description="lowest and highest rate by resource; where none is given, the 1 % to 98.5 % quantiles of the past"
-    )
+    tolerance: Annotated[float, Meta(ge=0, le=1, description="share by which a rate may leave its card")]
+    cards: Annotated[
+        dict[str, tuple[float, float]],
+        Meta(description="lowest and highest rate by resource; without one, the 1 % to 98.5 % quantiles of the past"),
+    ]
 
 
 class MinutesCapRule(Rule):
-    minutes: dict[str, float] = Field(description="most minutes by activity")
+    minutes: Annotated[dict[str, float], Meta(description="most minutes by activity")]
 
 
 class DayRule(Rule):
-    minutes: float = Field(gt=0, description="most minutes of one line")
+    minutes: Annotated[float, Meta(gt=0, description="most minutes of one line")]
 
 
 class Rules(Configuration):
@@ -67,7 +69,7 @@ class Rules(Configuration):
 
     def ranking(self) -> list[str]:
         """The rules whose hits lift a line."""
-        return [name for name in type(self).model_fields if getattr(self, name).ranks]
+        return [name for name in self.__struct_fields__ if getattr(self, name).ranks]
 
     def _off_card(self, lines: "pd.DataFrame", encoder: Encoder) -> np.ndarray:
         lowest, highest = self.card(lines, encoder)

@@ -2,17 +2,15 @@
 
 from typing import Any
 
-from pydantic import AwareDatetime
-
-from suspicious_lines.messages import Dataset, Family, Message, Run, Upload
+from suspicious_lines.messages import AwareDatetime, Dataset, Family, Message, Run, Upload
 
 
 class EncodeRequest(Message):
     """`gone`: the endpoint that an earlier try found deleted, or empty."""
 
-    run: str = Run
+    run: Run
     upload: Upload
-    family: str = Family
+    family: Family = ""
     gone: str
 
 
@@ -20,7 +18,7 @@ class ModelInUse(Message):
     """The model that a run scores all its lines with, whatever is promoted meanwhile; `max_concurrency`: see Endpoint
     in train_messages.py."""
 
-    run: str = Run
+    run: Run
     endpoint_name: str
     max_concurrency: int
     threshold: float
@@ -33,9 +31,9 @@ class Encoded(Message):
 
 
 class ParkRequest(Message):
-    run: str = Run
+    run: Run
     upload: Upload
-    family: str = Family
+    family: Family = ""
     detail: dict[str, Any]
 
 
@@ -49,7 +47,7 @@ class FlagRequest(Message):
     """`started_at`: when the execution began; it dates what is captured and decides which suppressions are in force,
     the same at every try."""
 
-    run: str = Run
+    run: Run
     upload: Upload
     dataset: Dataset
     model: ModelInUse

@@ -91,5 +91,5 @@ def compare_shadow(request: CompareShadowRequest, settings: BucketSettings) -> A
     )
     datasets.write_dataset(captured, bucket, trial_scores_key(shadow.challenger.trial, request.run))
     found = agreement(captured)
-    store.put_json(bucket, files.result("shadow.json"), found.model_dump(mode="json"))
+    store.put_json(bucket, files.result("shadow.json"), found)
     return found

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
+from msgspec import to_builtins
 
 from suspicious_lines.aws import client, error_code
 from suspicious_lines.errors import AwsRefusedError, InvalidUploadError
@@ -121,7 +122,8 @@ def put_json(bucket: str, key: str, document: Any) -> None:
 
 
 def json_text(document: Any) -> str:
-    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    """Of plain data, a Document, or plain data with Documents in it."""
+    return json.dumps(document, ensure_ascii=False, indent=2, default=to_builtins) + "\n"
 
 
 def replace(bucket: str, key: str, body: str, etag: str | None) -> bool:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -80,7 +81,7 @@ def find_stored(
 def _first_said(files: RunFiles, bucket: str, family: str) -> Stored:
     """What an earlier try has noted, or whose encoder is to be asked for: no other family has encoded lines by it."""
     if noted := store.get_with_etag(bucket, files.stored):
-        return Stored.model_validate_json(noted[0])
+        return msgspec.json.decode(noted[0], type=Stored)
     live = find_live_model(bucket, family)
     return Stored(lines=0, model_run=live.run) if live else Stored(lines=0, note="no model is live yet")
 

@@ -7,12 +7,14 @@ in scored_lines.parquet and in the captured dataset, with the suppression's name
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from msgspec import Meta, convert
 
 from suspicious_lines.configuration import Configuration
+from suspicious_lines.documents import Document
 from suspicious_lines.judging import Judgement
 from suspicious_lines.quality import wilson
 
@@ -25,19 +27,19 @@ _PATTERN = ["firm_name", "matter_type", "resource", "activity", "field"]
 _LEVELS = [_PATTERN, [name for name in _PATTERN if name != "matter_type"]]
 
 
-class Suppression(BaseModel):
+class Suppression(Document, forbid_unknown_fields=True):
     """Flagged lines with these values are not listed, up to an amount at stake; `matter_type` null: of any."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(min_length=1, description="what metrics.json and the datasets call it")
+    name: Annotated[str, Meta(min_length=1, description="what metrics.json and the datasets call it")]
     firm_name: str
     matter_type: str | None = None
     resource: str
     activity: str
-    field: str = Field(description="what the line was flagged for: minutes, fee, total, duplicate or a category")
-    at_stake_up_to: float = Field(ge=0, description="a line with more at stake is listed all the same")
-    until: date | None = Field(default=None, description="the last day on which it applies, UTC")
+    field: Annotated[
+        str, Meta(description="what the line was flagged for: minutes, fee, total, duplicate or a category")
+    ]
+    at_stake_up_to: Annotated[float, Meta(ge=0, description="a line with more at stake is listed all the same")]
+    until: Annotated[date | None, Meta(description="the last day on which it applies, UTC")] = None
 
     def matches(self, flagged: pd.DataFrame) -> np.ndarray:
         """A mask over explained lines."""
@@ -53,12 +55,10 @@ class Suppressions(Configuration):
 
     suppressions: list[Suppression]
 
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> "Suppressions":
+    def __post_init__(self) -> None:
         names = [suppression.name for suppression in self.suppressions]
         if len(names) != len(set(names)):
             raise ValueError("two suppressions have the same name")
-        return self
 
     def matching(self, flagged: pd.DataFrame, day: date) -> pd.Series:
         """The name of the suppression in force on `day` that matches each line; NA where none does."""
@@ -104,7 +104,7 @@ def propose(judged: pd.DataFrame, accepted: Suppressions, day: date) -> list[Sup
             cap = float(lines.loc[~is_error, "at_stake"].max())
             name = _unused(", ".join(pattern.values()), names)
             names.add(name)
-            proposals.append(Suppression.model_validate({"name": name, "at_stake_up_to": cap, **pattern}))
+            proposals.append(convert({"name": name, "at_stake_up_to": cap, **pattern}, Suppression))
             served |= left.index.isin(lines.index)
         left = left[~served]
     return proposals

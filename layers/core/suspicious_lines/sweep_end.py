@@ -4,6 +4,9 @@ import contextlib
 import json
 from typing import Any
 
+import msgspec
+from msgspec.structs import asdict
+
 from suspicious_lines import store
 from suspicious_lines.candidate_messages import (
     Candidate,
@@ -33,9 +36,9 @@ def choose_candidate(request: ChooseRequest, settings: SweepEndSettings) -> Chos
         "sweep": request.run,
         "run": plan.model_run,
         "by": by,
-        "candidates": [judged.model_dump() for judged in request.judged],
-        "winner": winner.model_dump(),
-        "own": plan.own.model_dump() | {"average_precision": own},
+        "candidates": [asdict(judged) for judged in request.judged],
+        "winner": asdict(winner),
+        "own": asdict(plan.own) | {"average_precision": own},
         "estimated_cost": plan.estimated_cost,
     }
     key = files.sweep(request.run, "sweep.json")
@@ -131,6 +134,6 @@ def end_sweep(report: FailureReport, settings: SweepEndSettings) -> EndedSweep:
 def _order(report: FailureReport) -> SweepOrder | None:
     """What the sweep was started with; None where that is no order, so that nothing was made."""
     try:
-        return SweepOrder.model_validate_json(report.input or "")
+        return msgspec.json.decode(report.input or "", type=SweepOrder)
     except ValueError:
         return None

@@ -10,6 +10,7 @@ from suspicious_lines.layout import PARKED_PREFIX, TAKEN, RunFiles, family_of
 from suspicious_lines.messages import Upload
 from suspicious_lines.notifications import Note, counted, publish
 from suspicious_lines.parking import note_key
+from suspicious_lines.settings import family_names
 from suspicious_lines.upkeep_messages import Swept
 from suspicious_lines.upkeep_settings import SweepSettings
 
@@ -73,7 +74,7 @@ class _Sweep:
     def _bring_to_an_end(self, upload: Upload, known: ClaimRecord, machine: str) -> None:
         table, run = self._settings.claim_table, known.run
         # A note that lies in the folder of another family does not count: no model of the upload's own would start it.
-        if note_key(upload, family_of(upload.key, self._settings.family_names)) in self._parked:
+        if note_key(upload, family_of(upload.key, family_names(self._settings.families))) in self._parked:
             return
         execution = executions.find(machine, run) if run else None
         status = execution["status"] if execution else None

@@ -1,10 +1,12 @@
 """Which lines are flagged: five strategies to choose the threshold, all tried on labels they were not chosen on."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, Field
+from msgspec import Meta
 
+from suspicious_lines.documents import Document
 from suspicious_lines.messages import BUDGET_PATTERN, Strategy
 from suspicious_lines.quality import wilson
 
@@ -14,13 +16,13 @@ FOLDS = 5
 ONE_SIDED_99 = 2.326
 
 
-class Goal(BaseModel):
+class Goal(Document):
     """What is asked for. `budget`: lines, or a share of them with a per cent sign."""
 
     strategy: Strategy
-    budget: str = Field(pattern=BUDGET_PATTERN)
-    precision_floor: float = Field(gt=0, lt=1)
-    beta: float = Field(gt=0)
+    budget: Annotated[str, Meta(pattern=BUDGET_PATTERN)]
+    precision_floor: Annotated[float, Meta(gt=0, lt=1)]
+    beta: Annotated[float, Meta(gt=0)]
 
     def lines(self, count: int) -> int:
         """The budget in lines of a file with `count` lines to choose from, at least one."""

@@ -1,14 +1,14 @@
 """What EventBridge hands to the function that tracks runs, and what that answers."""
 
-from pydantic import Field
+from msgspec import field
 
-from suspicious_lines.messages import Message
+from suspicious_lines.messages import Message, Run
 
 
 class TrackRequest(Message):
     """The detail of Step Functions' status-change event of a training run that succeeded."""
 
-    run: str = Field(alias="name", pattern=r"^[^/\s]{1,80}$")
+    run: Run = field(name="name")
 
 
 class Tracked(Message):

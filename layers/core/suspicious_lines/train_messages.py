@@ -1,20 +1,23 @@
 """What the states of training hand to the functions and get back; models' are in model_messages.py."""
 
-from pydantic import AwareDatetime, Field
+from typing import Annotated
 
-from suspicious_lines.messages import ChosenThreshold, Dataset, Family, Message, Run, Upload
+from msgspec import Meta
+
+from suspicious_lines.documents import Count
+from suspicious_lines.messages import AwareDatetime, ChosenThreshold, Dataset, Family, Message, Run, Upload
 
 
 class PreprocessRequest(Message):
-    run: str = Run
+    run: Run
     upload: Upload
-    family: str = Family
+    family: Family = ""
 
 
 class TrainingRequest(Message):
-    run: str = Run
-    feature_dim: int = Field(ge=1, le=10_000)
-    lines_judged: int = Field(ge=0)
+    run: Run
+    feature_dim: Annotated[int, Meta(ge=1, le=10_000)]
+    lines_judged: Count
 
 
 class Training(Message):
@@ -25,8 +28,8 @@ class Training(Message):
 class DeployRequest(Message):
     """`run` names the model and its endpoint; the job may be another run's."""
 
-    run: str = Run
-    family: str = Family
+    run: Run
+    family: Family = ""
     job_name: str
 
 
@@ -44,7 +47,7 @@ class Endpoint(Message):
 class ThresholdRequest(Message):
     """`started_at`: when the execution began; it decides which suppressions are in force, the same at every try."""
 
-    run: str = Run
+    run: Run
     upload: Upload
     dataset: Dataset
     endpoint_name: str

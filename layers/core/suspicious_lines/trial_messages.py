@@ -1,8 +1,8 @@
 """What the states that try a model beside the live one hand to the functions and get back."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from msgspec import Meta
 
 from suspicious_lines.messages import Message, Run
 from suspicious_lines.model_messages import Challenger
@@ -14,17 +14,17 @@ class TrialOrder(Message):
     the invoices. To conclude: `promote` and `reason`, in words."""
 
     action: Literal["begin", "report", "conclude"]
-    run: str = Field(default="", pattern=r"^[^/\s]{0,80}$")
+    run: Annotated[str, Meta(pattern=r"^[^/\s]{0,80}\Z")] = ""
     kind: Literal["ab", "shadow"] = "shadow"
-    share: int = Field(default=10, ge=1, le=99)
+    share: Annotated[int, Meta(ge=1, le=99)] = 10
     promote: bool = False
-    reason: str = Field(default="", max_length=500)
+    reason: Annotated[str, Meta(max_length=500)] = ""
 
 
 class TrialRequest(Message):
     """`run` is the trial machine's own execution."""
 
-    run: str = Run
+    run: Run
     order: TrialOrder
 
 
@@ -39,7 +39,7 @@ class BeginTrialRequest(TrialRequest):
 
 
 class AbandonTrialRequest(Message):
-    run: str = Run
+    run: Run
 
 
 class Abandoned(Message):
@@ -51,7 +51,7 @@ class Abandoned(Message):
 class ConcludedTrial(Message):
     """`run`: which trained the model that was on trial; `live_run`: whose model is live now."""
 
-    run: str = Run
+    run: Run
     promoted: bool
     live_run: str
 
@@ -59,7 +59,7 @@ class ConcludedTrial(Message):
 class ShadowRequest(Message):
     """`run`: a score execution that has succeeded."""
 
-    run: str = Run
+    run: Run
 
 
 class Shadow(Message):
@@ -73,5 +73,5 @@ class Shadow(Message):
 
 
 class CompareShadowRequest(Message):
-    run: str = Run
+    run: Run
     shadow: Shadow

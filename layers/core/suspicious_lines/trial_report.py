@@ -1,14 +1,15 @@
 """What a trial has shown so far: how a model in the shadow differs from the live one, or what each did of its share."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import Meta
 
 from suspicious_lines import datasets, store
 from suspicious_lines.aws import client
+from suspicious_lines.documents import Count, Document, Share
 from suspicious_lines.errors import TrialRefusedError
 from suspicious_lines.judged import read_labels
 from suspicious_lines.layout import CAPTURED_PREFIX, TRIALS_PREFIX, trial_report_key
@@ -22,7 +23,7 @@ LISTED = 20
 _ARM_COLUMNS = ["run", "model_run", "line", "matter_number", "suspicious", "at_stake"]
 
 
-class Difference(BaseModel):
+class Difference(Document, forbid_unknown_fields=True):
     """A line that one of the two flags and the other does not."""
 
     run: str
@@ -34,34 +35,33 @@ class Difference(BaseModel):
 class Agreement(Message):
     """Of lines that both models have scored, each flagging by its own threshold."""
 
-    lines: int = Field(ge=0)
-    both: int = Field(ge=0, description="lines that both flag")
-    only_live: int = Field(ge=0)
-    only_challenger: int = Field(ge=0)
-    agreement: float | None = Field(ge=0, le=1, description="share of the lines on which their flags are the same")
-    flag_agreement: float | None = Field(ge=0, le=1, description="share of the lines flagged by any that both flag")
-    rank_correlation: float | None = Field(
-        ge=-1, le=1, description="Spearman's, of the scores; null where all scores of a model are equal"
-    )
-    differences: list[Difference] = Field(description="the greatest first, at most 20")
+    lines: Count
+    both: Annotated[Count, Meta(description="lines that both flag")]
+    only_live: Count
+    only_challenger: Count
+    agreement: Annotated[Share | None, Meta(description="share of the lines on which their flags are the same")]
+    flag_agreement: Annotated[Share | None, Meta(description="share of the lines flagged by any that both flag")]
+    rank_correlation: Annotated[
+        float | None,
+        Meta(ge=-1, le=1, description="Spearman's, of the scores; null where all scores of a model are equal"),
+    ]
+    differences: Annotated[list[Difference], Meta(description="the greatest first, at most 20")]
 
 
-class Arm(BaseModel):
+class Arm(Document):
     """What a model did of the invoices that fell to it."""
 
     run: str
-    invoices: int = Field(ge=0)
-    lines: int = Field(ge=0)
-    flagged: int = Field(ge=0)
-    flagged_share: float | None = Field(ge=0, le=1)
-    amount_at_stake: float = Field(ge=0)
-    verdicts: Precision = Field(description="what reviewers said of its flagged lines")
+    invoices: Count
+    lines: Count
+    flagged: Count
+    flagged_share: Share | None
+    amount_at_stake: Annotated[float, Meta(ge=0)]
+    verdicts: Annotated[Precision, Meta(description="what reviewers said of its flagged lines")]
 
 
 class TrialReport(Message):
     """The document trials/<trial>/report.json."""
-
-    model_config = ConfigDict(extra="forbid")
 
     trial: str
     run: str
@@ -69,9 +69,9 @@ class TrialReport(Message):
     kind: Literal["ab", "shadow"]
     share: int
     began_at: str
-    runs: int = Field(ge=0, description="scored since then")
+    runs: Annotated[Count, Meta(description="scored since then")]
     shadow: Agreement | None
-    arms: list[Arm] = Field(description="of an A/B: the live model and the one on trial")
+    arms: Annotated[list[Arm], Meta(description="of an A/B: the live model and the one on trial")]
 
 
 def report_trial(request: TrialRequest, settings: BucketSettings) -> TrialReport:
@@ -94,9 +94,18 @@ def report_trial(request: TrialRequest, settings: BucketSettings) -> TrialReport
         keys = _captured_since(bucket, datetime.fromisoformat(trial.began_at))
         shadow = None
         runs, arms = _arms(bucket, keys, [live.run, trial.run])
-    told = trial.model_dump(include={"trial", "run", "kind", "share", "began_at"})
-    report = TrialReport(**told, live_run=live.run, runs=runs, shadow=shadow, arms=arms)
-    store.put_json(bucket, trial_report_key(trial.trial), report.model_dump(mode="json"))
+    report = TrialReport(
+        trial=trial.trial,
+        run=trial.run,
+        live_run=live.run,
+        kind=trial.kind,
+        share=trial.share,
+        began_at=trial.began_at,
+        runs=runs,
+        shadow=shadow,
+        arms=arms,
+    )
+    store.put_json(bucket, trial_report_key(trial.trial), report)
     return report
 
 

@@ -7,6 +7,9 @@ model can be tried, one that the gate refused or that is long dropped as well, a
 import json
 from datetime import UTC, datetime
 
+from msgspec import convert
+from msgspec.structs import asdict, replace
+
 from suspicious_lines import store
 from suspicious_lines.errors import TrialRefusedError
 from suspicious_lines.hosting import can_score, delete_endpoint, settle
@@ -106,13 +109,13 @@ def begin_trial(request: BeginTrialRequest, settings: RefuseSettings) -> Challen
             share=order.share if order.kind == "ab" else 100,
             began_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        return current.model_copy(update={"challenger": challenger})
+        return replace(current, challenger=challenger)
 
     live = change_live_model(bucket, begun)
     found = [*([live.challenger] if live.challenger else []), *live.trials]
     challenger = next(each for each in found if each.trial == request.run)
     _tell_beginning(challenger, live.run, settings)
-    return Challenger.model_validate(challenger.model_dump())
+    return convert(challenger, Challenger, from_attributes=True)
 
 
 def abandon_trial(request: AbandonTrialRequest, settings: AbandonTrialSettings) -> Abandoned:
@@ -178,15 +181,13 @@ def _concluded(current: LiveModel, challenger: Challenger, request: TrialRequest
             execution=request.run,
         )
         version = ModelVersion(
-            **challenger.model_dump(include=set(ModelInUse.model_fields)),
+            **asdict(convert(challenger, ModelInUse, from_attributes=True)),
             encoder_key=RunFiles(challenger.run).encoder,
             promoted_at=now,
         )
         changed = replaced(current, version, change, models_kept)
-    ended = TrialEnd(
-        **challenger.model_dump(), ended_at=now, promoted=order.promote, reason=reason, execution=request.run
-    )
-    return changed.model_copy(update={"challenger": None, "trials": [ended, *current.trials][:LISTED]})
+    ended = TrialEnd(**asdict(challenger), ended_at=now, promoted=order.promote, reason=reason, execution=request.run)
+    return replace(changed, challenger=None, trials=[ended, *current.trials][:LISTED])
 
 
 def _tell_beginning(challenger: Challenger, live_run: str, settings: RefuseSettings) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from msgspec import field
 
 from suspicious_lines.messages import Message, Run
 
@@ -10,7 +10,7 @@ from suspicious_lines.messages import Message, Run
 class UpkeepRequest(Message):
     """What a schedule sends; `run` is its own id of this invocation."""
 
-    run: str = Run
+    run: Run
 
 
 class Swept(Message):
@@ -37,12 +37,12 @@ class StackChange(Message):
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html
     """
 
-    run: str = Field(alias="RequestId", pattern=r"^[^/\s]{1,80}$")
-    kind: Literal["Create", "Update", "Delete"] = Field(alias="RequestType")
-    response_url: str = Field(alias="ResponseURL")
-    stack_id: str = Field(alias="StackId")
-    logical_id: str = Field(alias="LogicalResourceId")
-    properties: dict[str, Any] = Field(alias="ResourceProperties")
+    run: Run = field(name="RequestId")
+    kind: Literal["Create", "Update", "Delete"] = field(name="RequestType")
+    response_url: str = field(name="ResponseURL")
+    stack_id: str = field(name="StackId")
+    logical_id: str = field(name="LogicalResourceId")
+    properties: dict[str, Any] = field(name="ResourceProperties")
 
     @property
     def model_package_group(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import msgspec
 import pandas as pd
 
 from suspicious_lines import datasets, store
@@ -32,7 +33,7 @@ def read_yardstick(bucket: str, run: str, rules: Rules) -> Yardstick:
     """
     files = RunFiles(run)
     encoder = read_encoder(bucket, files)
-    chosen = Metrics.model_validate_json(store.get_bytes(bucket, files.result("metrics.json"))).threshold
+    chosen = msgspec.json.decode(store.get_bytes(bucket, files.result("metrics.json")), type=Metrics).threshold
     past = datasets.read_dataset(bucket, [files.result("scored_lines.parquet")])
     reference = Reference.of(past["model_score"].to_numpy(), rules.hits(past, encoder), rules.ranking())
     return Yardstick(encoder, past, reference, chosen)
