@@ -77,7 +77,7 @@ def test_functions_get_no_variable_that_no_settings_read(functions: dict[str, di
     known, waiting = {"MALLOC_ARENA_MAX"}, [Settings]  # the C library reads that one
     while waiting:
         settings = waiting.pop()
-        known |= {field.upper() for field in settings.model_fields}
+        known |= {field.upper() for field in settings.__struct_fields__}
         waiting += settings.__subclasses__()
     for name, properties in functions.items():
         own = set(properties.get("Environment", {}).get("Variables", {}))

@@ -13,7 +13,7 @@ BASE_PACKAGES = {
     "aws_xray_sdk",
     "boto3",
     "botocore",
-    "pydantic",
+    "msgspec",
     "s3transfer",
     "typing_extensions",
 }

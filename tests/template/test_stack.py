@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cfnlint.api import lint
 from flatten import APPLICATION, children, chosen, replaced
@@ -256,7 +257,7 @@ def test_every_asynchronous_invocation_parks_what_fails(template: dict[str, Any]
             asynchronous.add(target["Arn"]["Fn::GetAtt"][0])
             assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["UploadsDeadLetterQueue", "Arn"]}}, name
             assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0, name
-            UpkeepRequest.model_validate_json(target["Input"])
+            msgspec.json.decode(target["Input"], type=UpkeepRequest)
     asynchronous |= {
         resource["Properties"]["ServiceToken"]["Fn::GetAtt"][0]
         for resource in template["Resources"].values()

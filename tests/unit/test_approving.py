@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from frames import BUCKET, ROOT
@@ -51,8 +52,10 @@ def gone(monkeypatch):
 @pytest.fixture
 def live(cloud, package, gone):
     """c is live, b was before it, z is dropped; x was refused."""
-    document = LiveModel(**version("c", 3.0).model_dump(), former=[version("b", 2.0)], dropped=[version("z", 9.0)])
-    store.put_json(BUCKET, "models/current.json", document.model_dump(mode="json"))
+    document = LiveModel(
+        **msgspec.to_builtins(version("c", 3.0)), former=[version("b", 2.0)], dropped=[version("z", 9.0)]
+    )
+    store.put_json(BUCKET, "models/current.json", document)
     for run in ("b", "c", "x", "z"):
         files = RunFiles(run)
         store.put_json(BUCKET, files.result("metrics.json"), {"threshold": {"value": 1.5, "strategy": "budget"}})
@@ -127,8 +130,8 @@ def test_an_approved_model_goes_live_with_the_threshold_of_its_training(cloud, c
 
 
 def test_a_former_model_keeps_what_its_endpoint_runs_on(call, live):
-    former = version("b", 2.0).model_copy(update={"beside": ["another-forest"]})
-    store.put_json(BUCKET, "models/current.json", live.model_copy(update={"former": [former]}).model_dump(mode="json"))
+    former = msgspec.structs.replace(version("b", 2.0), beside=["another-forest"])
+    store.put_json(BUCKET, "models/current.json", msgspec.structs.replace(live, former=[former]))
     call("approve_model", "b", endpoint=MADE | {"endpoint_name": "endpoint-b"})
     assert live_model(BUCKET).beside == ["another-forest"]
 
@@ -216,7 +219,7 @@ def test_a_rejected_model_is_barred_from_rollbacks_until_it_is_approved(cloud, c
     assert live_model(BUCKET).rejected == ["b"]
     assert told(cloud) == []
     for order in ({"run": "b"}, {}):
-        request = RestoreRequest.model_validate({"run": "rollback", "order": order})
+        request = msgspec.convert({"run": "rollback", "order": order}, RestoreRequest)
         with pytest.raises(NoFormerModelError) as refused:
             restore_model(request, RestoreSettings.from_environment())
         assert ("was rejected in the registry" in str(refused.value)) == bool(order)
@@ -274,8 +277,8 @@ def test_where_nothing_is_live_nothing_is_barred(call, package):
 
 
 def test_a_familys_package_is_decided_on_for_that_family(call, live, package, gone):
-    of_claims = LiveModel(**version("old").model_dump(), former=[version("kept", 4.0)])
-    store.put_json(BUCKET, "models/claims/current.json", of_claims.model_dump(mode="json"))
+    of_claims = LiveModel(**msgspec.to_builtins(version("old")), former=[version("kept", 4.0)])
+    store.put_json(BUCKET, "models/claims/current.json", of_claims)
     package["CustomerMetadataProperties"] = {"family": "claims"}
     assert call("read_approval", "x")["family"] == "claims"
     assert call("approve_model", "x", family="claims") == {"live_run": "x"}

@@ -3,9 +3,10 @@
 import json
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
-from pydantic import ValidationError
+from msgspec import ValidationError
 
 from frames import BUCKET, ROOT
 from local.sagemaker.shapes import check
@@ -107,7 +108,7 @@ def call(load_handler, context):
 
 
 def leave_receipt(promoted=True, status="SUCCEEDED"):
-    receipt = Receipt.model_validate(
+    receipt = msgspec.convert(
         {
             "run": "example",
             "execution_arn": "arn",
@@ -115,10 +116,11 @@ def leave_receipt(promoted=True, status="SUCCEEDED"):
             "input": None,
             "promotion": {"promoted": promoted, "champion": None, "reason": "r"} if promoted is not None else None,
             "timings": {"started_at": "2026-11-23T00:00:00Z", "seconds": 1, "states": {}, "transitions": 1},
-            "estimated_cost": estimate({}, 1, 1, "ml.m5.large", 2048, 0, "ml.m5.xlarge").model_dump(),
-        }
+            "estimated_cost": msgspec.to_builtins(estimate({}, 1, 1, "ml.m5.large", 2048, 0, "ml.m5.xlarge")),
+        },
+        Receipt,
     )
-    store.put_json(BUCKET, RunFiles("example").receipt, receipt.model_dump(mode="json"))
+    store.put_json(BUCKET, RunFiles("example").receipt, receipt)
 
 
 def test_the_grid_has_each_combination_once():
@@ -145,7 +147,7 @@ def test_the_grid_has_each_combination_once():
 )
 def test_a_grid_out_of_bounds_is_refused(order):
     with pytest.raises(ValidationError):
-        SweepOrder.model_validate({"run": "a", "trees": [50], "samples": [64]} | order)
+        msgspec.convert({"run": "a", "trees": [50], "samples": [64]} | order, SweepOrder)
 
 
 def test_the_plan_tells_the_candidates_and_what_they_may_cost(sagemaker, call):

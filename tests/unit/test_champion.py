@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -53,7 +54,7 @@ class Runs:
         datasets.write_dataset(judged.lines, BUCKET, f"runs/{run}/results/scored_lines.parquet")
         chosen = ChosenThreshold(value=judged.threshold.value, strategy="budget", note=None)
         metrics = metrics_of(chosen, flagged=20)
-        store.put_json(BUCKET, f"runs/{run}/results/metrics.json", metrics.model_dump(mode="json"))
+        store.put_json(BUCKET, f"runs/{run}/results/metrics.json", metrics)
 
     @staticmethod
     def write_scores(run, part, lines, scores):
@@ -69,7 +70,7 @@ class Runs:
             threshold=2.5,
             promoted_at="2026-11-01T00:00:00+00:00",
         )
-        store.put_json(BUCKET, "models/current.json", live.model_dump(mode="json"))
+        store.put_json(BUCKET, "models/current.json", live)
 
     def score_as_champion(self, run, champion, score=forest):
         encoder = Encoder.from_json(store.get_bytes(BUCKET, f"runs/{champion}/encoder.json").decode())
@@ -89,7 +90,7 @@ def compare(cloud, load_handler, context):
 
     def run(contest):
         answer = load_handler("compare_models")({"run": "new", "parts": PARTS, "contest": contest}, context)
-        return answer, Comparison.model_validate_json(store.get_bytes(BUCKET, "runs/new/results/comparison.json"))
+        return answer, msgspec.json.decode(store.get_bytes(BUCKET, "runs/new/results/comparison.json"), type=Comparison)
 
     return run
 
@@ -186,7 +187,7 @@ def test_compare_models_measures_both_by_their_own_yardsticks(encode, compare, l
     answer, told = compare(contest)
     assert (told.promoted, told.by) == (promoted, "average precision" if labelled else "agreement")
     assert (told.challenger, told.champion, told.flagged) == ("new", "live", 20)
-    assert answer == told.decision().model_dump()
+    assert answer == msgspec.to_builtins(told.decision())
     assert (told.agreement > 0.5) == promoted
     # The new model scores here as it did where its threshold was chosen.
     past = datasets.read_dataset(BUCKET, ["runs/new/results/scored_lines.parquet"])
@@ -210,4 +211,4 @@ def test_scores_of_other_lines_are_refused(encode, compare):
 def test_the_limits_are_those_of_the_template(encode, compare, monkeypatch):
     monkeypatch.setenv("PROMOTION_MARGIN", "0.5")
     _, told = compare(encode())
-    assert json.loads(told.model_dump_json())["limits"] == {"margin": 0.5, "agreement": 0.5}
+    assert json.loads(msgspec.json.encode(told))["limits"] == {"margin": 0.5, "agreement": 0.5}

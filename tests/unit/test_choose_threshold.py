@@ -2,6 +2,7 @@ import csv
 import io
 import json
 
+import msgspec
 import pyarrow as pa
 import pytest
 
@@ -24,7 +25,7 @@ FAILED = {
     "status": "FAILED",
     "input": UPLOAD,
     "timings": {"started_at": "2026-11-24T23:59:59Z", "seconds": 1, "states": {}, "transitions": 1},
-    "estimated_cost": estimate({}, 0, 0, "ml.m5.large", 0.00004, 0.0, "ml.m5.xlarge").model_dump(),
+    "estimated_cost": msgspec.to_builtins(estimate({}, 0, 0, "ml.m5.large", 0.00004, 0.0, "ml.m5.xlarge")),
 }
 ACCEPTED = {
     "name": "known",
@@ -76,7 +77,7 @@ def choose(cloud, load_handler, context, monkeypatch):
         event = {"run": "run", "upload": UPLOAD, "dataset": dataset, "endpoint_name": "endpoint"}
         event["started_at"] = "2026-11-24T23:59:59.5Z"
         answer = load_handler("choose_threshold")(event, context)
-        metrics = Metrics.model_validate_json(store.get_bytes(BUCKET, "runs/run/results/metrics.json"))
+        metrics = msgspec.json.decode(store.get_bytes(BUCKET, "runs/run/results/metrics.json"), type=Metrics)
         listed = store.get_bytes(BUCKET, "runs/run/results/suspicious_lines.csv").decode()
         return answer, metrics, list(csv.DictReader(io.StringIO(listed)))
 
@@ -137,7 +138,7 @@ def test_equal_scores_leave_the_lines_with_the_most_money(choose):
 
 
 def all_rules(**change) -> str:
-    document = json.loads(Rules.default().model_dump_json())
+    document = json.loads(msgspec.json.encode(Rules.default()))
     return json.dumps({name: rule | change for name, rule in document.items()})
 
 
@@ -225,7 +226,7 @@ def flag(choose, load_handler, context):
         }
         answer = load_handler("flag_lines")(event, context)
         again = store.get_bytes(BUCKET, "runs/new/results/suspicious_lines.csv").decode()
-        metrics = Metrics.model_validate_json(store.get_bytes(BUCKET, "runs/new/results/metrics.json"))
+        metrics = msgspec.json.decode(store.get_bytes(BUCKET, "runs/new/results/metrics.json"), type=Metrics)
         return answer, metrics, list(csv.DictReader(io.StringIO(again)))
 
     return run, trained, listed
@@ -234,7 +235,7 @@ def flag(choose, load_handler, context):
 def test_flag_lines_judges_new_lines_as_the_model_judged_its_own(flag):
     run, trained, listed = flag
     answer, metrics, again = run(trained.threshold.value)
-    assert answer["threshold"] == trained.threshold.model_dump()
+    assert answer["threshold"] == msgspec.to_builtins(trained.threshold)
     assert again == listed
     assert (metrics.held_out, metrics.self_test, metrics.threshold) == (None, {}, trained.threshold)
 

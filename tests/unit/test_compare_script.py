@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from frames import BUCKET, ROOT
@@ -63,10 +64,10 @@ def ran(compare):
             "sha256": "0123456789abcdef" * 4,
             "promotion": {"promoted": True, "champion": None, "reason": "no model was live"} if trained else None,
             "timings": {"started_at": started.isoformat(), "seconds": 61.5, "states": {}, "transitions": 1},
-            "estimated_cost": estimate({}, 1, 1, "ml.m5.large", 2048, 0, "ml.m5.xlarge").model_dump(),
+            "estimated_cost": msgspec.to_builtins(estimate({}, 1, 1, "ml.m5.large", 2048, 0, "ml.m5.xlarge")),
         }
-        receipt = Receipt.model_validate(receipt)
-        store.put_json(BUCKET, files.receipt, receipt.model_dump(mode="json"))
+        receipt = msgspec.convert(receipt, Receipt)
+        store.put_json(BUCKET, files.receipt, receipt)
         if trained:
             for name in (f"a-candidate-of-{run}", job):
                 store.put(BUCKET, f"{files.model}{name}/output/model.tar.gz", b"x", "x")

@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,7 +38,7 @@ def test_with_labels_the_average_precision_decides():
 @pytest.mark.parametrize(("margin", "promoted"), [(0.5, True), (0.49, False)])
 def test_a_little_worse_is_good_enough(margin, promoted):
     new, live = contender("new", [0, 1, 9, 2], [3]), contender("live", [0, 1, 2, 9], [3])  # AP 0.5 and 1
-    assert compare(new, live, 1, LIMITS.model_copy(update={"margin": margin})).promoted is promoted
+    assert compare(new, live, 1, msgspec.structs.replace(LIMITS, margin=margin)).promoted is promoted
 
 
 def test_labels_without_an_error_decide_nothing():
@@ -71,7 +72,11 @@ def test_a_challenger_that_flags_nothing_is_judged_by_one_line():
 def test_nobody_to_compare_with_is_reason_enough():
     told = unopposed("new", "gone", "its endpoint is gone", LIMITS)
     assert (told.promoted, told.by, told.champion, told.reason) == (True, "nothing", "gone", "its endpoint is gone")
-    assert told.decision().model_dump() == {"promoted": True, "champion": "gone", "reason": "its endpoint is gone"}
+    assert msgspec.to_builtins(told.decision()) == {
+        "promoted": True,
+        "champion": "gone",
+        "reason": "its endpoint is gone",
+    }
 
 
 @given(st.lists(st.floats(0, 10), min_size=2, max_size=30), st.integers(0, 30), st.booleans())
@@ -80,4 +85,4 @@ def test_a_model_is_as_good_as_itself(scores, flagged, labelled):
     own = contender("a", scores, errors, planted=scores)
     told = compare(own, own, min(flagged, len(scores)), Limits(margin=0, agreement=1))
     assert told.promoted
-    assert Comparison.model_validate_json(told.model_dump_json()) == told
+    assert msgspec.json.decode(msgspec.json.encode(told), type=Comparison) == told

@@ -1,5 +1,6 @@
 from io import BytesIO
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -62,7 +63,9 @@ def explained(lines: pd.DataFrame, rules: Rules = RULES, endpoint: Endpoint | No
 
 
 def no_rules() -> Rules:
-    return Rules.model_validate({name: rule | {"enabled": False} for name, rule in RULES.model_dump().items()})
+    return msgspec.convert(
+        {name: rule | {"enabled": False} for name, rule in msgspec.to_builtins(RULES).items()}, Rules
+    )
 
 
 def long(lines: pd.DataFrame, times: float = 8) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+import msgspec
 import pytest
 from botocore.exceptions import IncompleteReadError
 
@@ -24,7 +25,7 @@ def asked(cloud):
     def ask(body: bytes, work: str = "preprocess") -> None:
         version = cloud.s3.put_object(Bucket=BUCKET, Key="incoming/x.csv", Body=body)["VersionId"]
         upload = Upload(bucket=BUCKET, key="incoming/x.csv", etag="e", size=len(body), version_id=version)
-        note = {"run": "run", "upload": upload.model_dump(), "work": work, "gone": "", "job_name": "job"}
+        note = {"run": "run", "upload": msgspec.to_builtins(upload), "work": work, "gone": "", "job_name": "job"}
         store.put_json(BUCKET, "runs/run/preprocessing/request.json", note)
 
     return ask

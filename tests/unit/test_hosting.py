@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
@@ -75,7 +76,7 @@ def test_the_endpoint_serves_the_runs_own_model_serverless(sagemaker):
 
 
 def test_what_the_endpoint_captures_lies_under_the_run_that_trained_the_model(sagemaker):
-    settings = HostingSettings.from_environment().model_copy(update={"hosting_mode": "real-time", "capture_percent": 9})
+    settings = msgspec.structs.replace(HostingSettings.from_environment(), hosting_mode="real-time", capture_percent=9)
     made = deploy_endpoint(DeployRequest(run="approval", job_name="job"), settings)
     assert made.endpoint_name == resource_name("suspicious-lines", "approval", mark="rt")
     captured = sagemaker.existing["endpoint_config"]["DataCaptureConfig"]["DestinationS3Uri"]

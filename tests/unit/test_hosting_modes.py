@@ -1,6 +1,7 @@
 """What each hosting mode asks of SageMaker and Application Auto Scaling, checked against their own service models."""
 
 import boto3
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
@@ -19,11 +20,11 @@ TOPICS = {
 
 
 def settings(**changed) -> HostingSettings:
-    return HostingSettings.from_environment().model_copy(update=changed)
+    return msgspec.structs.replace(HostingSettings.from_environment(), **changed)
 
 
 def scales(**changed) -> ScalingSettings:
-    return ScalingSettings.from_environment().model_copy(update=changed)
+    return msgspec.structs.replace(ScalingSettings.from_environment(), **changed)
 
 
 def name_in(mode: str) -> str:

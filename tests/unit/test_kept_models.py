@@ -1,5 +1,6 @@
 """Whatever is promoted, refused, gone back to or broken off: who serves exists, and who is not kept does not."""
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -7,13 +8,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from suspicious_lines import parking, promotion, restoring, store
 from suspicious_lines.errors import ChampionChangedError, NoFormerModelError
-from suspicious_lines.model_messages import LiveModel, PromoteRequest, RefuseRequest, RestoreRequest
+from suspicious_lines.messages import Upload
+from suspicious_lines.model_messages import LiveModel, PromoteRequest, RefuseRequest, RestoreOrder, RestoreRequest
 from suspicious_lines.model_settings import PromoteSettings, RefuseSettings, RestoreSettings
 from suspicious_lines.promotion import promote_model, refuse_model
 from suspicious_lines.restoring import restore_model
 from suspicious_lines.settings import ScalingSettings
 
-UPLOAD = {"bucket": "bucket", "key": "incoming/x.csv", "etag": "e", "size": 1}
+UPLOAD = Upload(bucket="bucket", key="incoming/x.csv", etag="e", size=1)
 
 
 class LostError(Exception):
@@ -56,7 +58,7 @@ class Models(RuleBasedStateMachine):
         return True
 
     def live(self):
-        return LiveModel.model_validate_json(self.document[0]) if self.document else None
+        return msgspec.json.decode(self.document[0], type=LiveModel) if self.document else None
 
     def live_endpoint(self):
         return self.live().endpoint_name if self.document else None
@@ -67,8 +69,8 @@ class Models(RuleBasedStateMachine):
         topic = {"operators_topic_arn": "arn:aws:sns:us-east-1:000000000000:operators"}
         machine = "arn:aws:states:us-east-1:000000000000:stateMachine:score"
         self.kept = kept
-        scaling = ScalingSettings.from_environment().model_dump()
-        self.promoting = PromoteSettings(**common, **scaling, score_state_machine_arn=machine)
+        scaling = msgspec.to_builtins(ScalingSettings.from_environment())
+        self.promoting = PromoteSettings(**scaling | common, score_state_machine_arn=machine)
         self.restoring, self.refusing = (
             RestoreSettings(**common, **topic),
             RefuseSettings(data_bucket="bucket", **topic),
@@ -122,7 +124,7 @@ class Models(RuleBasedStateMachine):
         wanted = str(self.number - back) if back else ""
         before = self.document
         try:
-            restore_model(RestoreRequest(run=f"rollback-{self.number}", order={"run": wanted}), self.restoring)
+            restore_model(RestoreRequest(run=f"rollback-{self.number}", order=RestoreOrder(run=wanted)), self.restoring)
         except NoFormerModelError:
             assert self.document == before
 

@@ -1,5 +1,6 @@
 from datetime import UTC, date, datetime, timedelta
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,7 +52,7 @@ def put_live(threshold=4.0, trained=4.0, history=()):
         run="model", endpoint_name="e", max_concurrency=5, encoder_key="k", threshold=threshold,
         promoted_at=PROMOTED.isoformat(), history=list(history),
     )  # fmt: skip
-    store.put(BUCKET, "models/current.json", live.model_dump_json(), "application/json")
+    store.put(BUCKET, "models/current.json", msgspec.json.encode(live), "application/json")
     return live
 
 
@@ -198,7 +199,7 @@ def test_what_is_accepted_is_not_proposed_again_until_it_expires():
     rows = labels(judged(["fine"] * 12))
     (proposal,) = propose(rows, NONE, DAY)
     assert propose(rows, Suppressions(suppressions=[proposal]), DAY) == []
-    expired = Suppressions(suppressions=[proposal.model_copy(update={"until": date(2026, 11, 23)})])
+    expired = Suppressions(suppressions=[msgspec.structs.replace(proposal, until=date(2026, 11, 23))])
     (again,) = propose(rows, expired, DAY)
     assert again.name == f"{proposal.name} (2)"
     larger = labels(judged(["fine"] * 12, at_stake=99.0))

@@ -1,6 +1,7 @@
 import io
 import json
 
+import msgspec
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -264,7 +265,7 @@ def test_a_csv_whose_first_column_is_called_ledes_is_a_csv():
 
 
 def test_a_mapping_of_ones_own():
-    document = json.loads(Mapping.default().model_dump_json())
+    document = json.loads(msgspec.json.encode(Mapping.default()))
     document["firms"] = {"24-6437381": "Specimen Ash LLP"}
     document["matters"] = {"0528": "Antitrust"}
     document["resources"] = {"partnr": "Principal", "": "Unknown"}
@@ -284,10 +285,13 @@ def test_a_mapping_of_ones_own():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{}", "resources: Field required"),
-        ('{"firms": {}, "resources": {"PT": ""}}', "resources.PT: String should have at least 1 character"),
-        ('{"people": {}}', "people: Extra inputs are not permitted"),
-        ("{", "Invalid JSON"),
+        ("{}", "missing required field `firms`"),
+        (
+            json.dumps(msgspec.to_builtins(Mapping.default()) | {"resources": {"PT": ""}}),
+            "resources.PT: Expected 1 to ",
+        ),
+        ('{"people": {}}', "unknown field `people`"),
+        ("{", "truncated"),
     ],
 )
 def test_a_wrong_mapping_says_what_is_wrong(text, told):

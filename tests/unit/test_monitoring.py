@@ -39,7 +39,7 @@ def live(cloud, monkeypatch):
     }  # fmt: skip
     store.put_json(BUCKET, "models/current.json", model)
     threshold = ChosenThreshold(value=4.0, strategy="budget", note=None)
-    store.put_json(BUCKET, "runs/past/results/metrics.json", metrics_of(threshold).model_dump(mode="json"))
+    store.put_json(BUCKET, "runs/past/results/metrics.json", metrics_of(threshold))
     return encoder
 
 

@@ -1,5 +1,7 @@
 import json
 
+import msgspec
+
 from frames import BUCKET
 from suspicious_lines import claims, store
 from suspicious_lines.claims import claim
@@ -10,7 +12,7 @@ DETAIL = {
     "object": {"key": "invoices/x.csv", "etag": "e", "size": 1, "version-id": "v"},
 }
 UPLOAD = Upload.from_detail(DETAIL)
-EVENT = {"run": "run", "upload": UPLOAD.model_dump(), "detail": DETAIL}
+EVENT = {"run": "run", "upload": msgspec.to_builtins(UPLOAD), "detail": DETAIL}
 
 
 def test_an_upload_without_a_model_waits_and_can_be_claimed_again(cloud, load_handler, context):

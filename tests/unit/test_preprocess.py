@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -158,7 +159,7 @@ def test_encode_lines_writes_all_lines_for_the_live_model(cloud, load_handler, c
         run="past", endpoint_name="endpoint", max_concurrency=3, encoder_key="runs/past/encoder.json", threshold=4,
         promoted_at="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
-    store.put(BUCKET, "models/current.json", live.model_dump_json(), "application/json")
+    store.put(BUCKET, "models/current.json", msgspec.json.encode(live), "application/json")
     new = lines_frame(150, seed=2, labelled=False).astype({"resource": object})
     new.loc[0, "resource"] = "Robot"
     event = {"run": "run", "upload": upload(cloud, body_of(new)), "gone": ""}
@@ -223,7 +224,7 @@ def test_equal_work_of_ledes_is_a_repeat_only_on_the_same_day(cloud, handler, co
 
 def ledes_mapping() -> str:
     """The library's own, but for the name of a partner."""
-    document = json.loads(Mapping.default().model_dump_json())
+    document = json.loads(msgspec.json.encode(Mapping.default()))
     document["resources"]["PT"] = "Owner"
     return json.dumps(document)
 

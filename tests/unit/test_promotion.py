@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 
 from frames import BUCKET, ROOT
@@ -40,7 +41,7 @@ def started(monkeypatch):
 def promote(run, kept=2, **given):
     """Promotes a run that was compared with the model that is live now, unless `live_run` says otherwise."""
     store.put_json(BUCKET, f"runs/{run}/results/metrics.json", {"threshold": {"value": 1.5, "strategy": "budget"}})
-    settings = PromoteSettings.from_environment().model_copy(update={"models_kept": kept})
+    settings = msgspec.structs.replace(PromoteSettings.from_environment(), models_kept=kept)
     live = find_live_model(BUCKET)
     event = {"run": run, "endpoint_name": f"endpoint-{run}", "max_concurrency": 5, "reason": f"{run} is good"}
     return promote_model(

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import json
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
@@ -44,7 +45,7 @@ def trained(group):
         names = [files.result(name) for name in ("metrics.json", "comparison.json", "scored_lines.parquet")]
         for made in [*names, files.encoder, artifact.removeprefix(f"s3://{BUCKET}/")]:
             store.put(BUCKET, made, b"x", "x")
-        receipt = Receipt.model_validate(
+        receipt = msgspec.convert(
             {
                 "run": run,
                 "execution_arn": f"{STATES}:{run}",
@@ -54,10 +55,11 @@ def trained(group):
                 "threshold": {"value": 1.25, "strategy": "budget", "note": None},
                 "promotion": None if promoted is None else {"promoted": promoted, "champion": None, "reason": "r"},
                 "timings": {"started_at": "2026-11-23T00:00:00Z", "seconds": 1, "states": {}, "transitions": 1},
-                "estimated_cost": estimate({}, 1, 1, "ml.m5.large", 2048, 0, "ml.m5.xlarge").model_dump(),
-            }
+                "estimated_cost": msgspec.to_builtins(estimate({}, 1, 1, "ml.m5.large", 2048, 0, "ml.m5.xlarge")),
+            },
+            Receipt,
         )
-        store.put_json(BUCKET, files.receipt, receipt.model_dump(mode="json"))
+        store.put_json(BUCKET, files.receipt, receipt)
         return artifact
 
     return leave

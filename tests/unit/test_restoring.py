@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 
 from frames import BUCKET, ROOT
@@ -34,14 +35,14 @@ def gone(monkeypatch):
 def live(cloud, gone):
     """c is live, b and a were before it, z is dropped."""
     document = LiveModel(
-        **version("c", 3.0).model_dump(), former=[version("b", 2.0), version("a")], dropped=[version("z")]
+        **msgspec.to_builtins(version("c", 3.0)), former=[version("b", 2.0), version("a")], dropped=[version("z")]
     )
-    store.put_json(BUCKET, "models/current.json", document.model_dump(mode="json"))
+    store.put_json(BUCKET, "models/current.json", document)
     return document
 
 
 def restore(run="", reason="", execution="rollback-1"):
-    request = RestoreRequest.model_validate({"run": execution, "order": {"run": run, "reason": reason}})
+    request = msgspec.convert({"run": execution, "order": {"run": run, "reason": reason}}, RestoreRequest)
     return restore_model(request, RestoreSettings.from_environment())
 
 
@@ -123,8 +124,10 @@ def test_a_change_meanwhile_is_built_upon(cloud, live, monkeypatch):
 
     def overtaken(*args):
         monkeypatch.setattr(store, "replace", replace)
-        promoted = LiveModel(**version("d").model_dump(), former=[version("c")], dropped=[version("b"), version("a")])
-        store.put_json(BUCKET, "models/current.json", promoted.model_dump(mode="json"))
+        promoted = LiveModel(
+            **msgspec.to_builtins(version("d")), former=[version("c")], dropped=[version("b"), version("a")]
+        )
+        store.put_json(BUCKET, "models/current.json", promoted)
         return replace(*args)
 
     monkeypatch.setattr(store, "replace", overtaken)
@@ -138,5 +141,5 @@ def test_restore_model_answers_as_the_machine_expects(cloud, live, load_handler,
 
 @pytest.mark.parametrize("order", [{"run": "a/b"}, {"reason": "x" * 501}])
 def test_an_order_that_makes_no_sense_is_refused(order):
-    with pytest.raises(ValueError, match="1 validation error"):
-        RestoreRequest.model_validate({"run": "rollback", "order": order})
+    with pytest.raises(msgspec.ValidationError, match=rf"at `\$\.order\.{next(iter(order))}`"):
+        msgspec.convert({"run": "rollback", "order": order}, RestoreRequest)

@@ -3,6 +3,7 @@
 import io
 import json
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -45,7 +46,7 @@ def scored_run(cloud):
         run="past", endpoint_name="e", max_concurrency=5, encoder_key="k", threshold=4.0,
         promoted_at="2026-11-20T00:00:00+00:00",
     )  # fmt: skip
-    store.put(BUCKET, "models/current.json", live.model_dump_json(), "application/json")
+    store.put(BUCKET, "models/current.json", msgspec.json.encode(live), "application/json")
     return lines
 
 
@@ -63,7 +64,7 @@ def read(cloud, load_handler, context):
 def learn(load_handler, context, name="r1", counts=COUNTS):
     event = {"run": name, "counts": counts, "started_at": "2026-11-24T23:30:00-01:00"}
     lessons = load_handler("learn_from_verdicts")(event, context)
-    return lessons, Review.model_validate_json(store.get_bytes(BUCKET, f"runs/{name}/results/review.json"))
+    return lessons, msgspec.json.decode(store.get_bytes(BUCKET, f"runs/{name}/results/review.json"), type=Review)
 
 
 def test_verdicts_are_kept_with_what_the_run_said_of_the_line(scored_run, read):

@@ -2,6 +2,7 @@
 
 import io
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -40,7 +41,7 @@ def train(run, seed):
     judged = judge(lines.assign(model_score=forest(encoder, lines)), encoder, Rules.default(), GOAL)
     datasets.write_dataset(judged.lines, BUCKET, f"runs/{run}/results/scored_lines.parquet")
     chosen = ChosenThreshold(value=judged.threshold.value, strategy="budget", note=None)
-    store.put_json(BUCKET, f"runs/{run}/results/metrics.json", metrics_of(chosen).model_dump(mode="json"))
+    store.put_json(BUCKET, f"runs/{run}/results/metrics.json", metrics_of(chosen))
     return encoder, judged
 
 
@@ -74,7 +75,7 @@ def make_live(challenger, rejected=()):
         run="live", endpoint_name="endpoint-live", max_concurrency=3, encoder_key="runs/live/encoder.json",
         threshold=1.5, promoted_at="2026-11-01T00:00:00+00:00", challenger=challenger, rejected=list(rejected),
     )  # fmt: skip
-    store.put_json(BUCKET, "models/current.json", live.model_dump(mode="json"))
+    store.put_json(BUCKET, "models/current.json", live)
 
 
 @pytest.fixture
@@ -88,14 +89,14 @@ def test_the_runs_lines_are_encoded_as_the_challenger_reads_them(scored, call):
     shadow = call("encode_for_challenger")
     assert shadow["parts"] == [shadow_part(part, "new") for part in PARTS]
     assert (shadow["endpoint_name"], shadow["max_concurrency"]) == ("endpoint-new", 3)
-    assert shadow["challenger"] == CHALLENGER.model_dump()
+    assert shadow["challenger"] == msgspec.to_builtins(CHALLENGER)
     for part in PARTS:
         lines = datasets.read_dataset(BUCKET, [f"runs/score-1/lines/{part}.parquet"])
         written = store.get_bytes(BUCKET, f"runs/score-1/features/{shadow_part(part, 'new')}.csv")
         assert written == features_csv(encoder, lines)
 
 
-@pytest.mark.parametrize("challenger", [None, CHALLENGER.model_copy(update={"kind": "ab"})])
+@pytest.mark.parametrize("challenger", [None, msgspec.structs.replace(CHALLENGER, kind="ab")])
 def test_without_a_model_in_the_shadow_there_is_nothing_to_score(scored, call, challenger):
     make_live(challenger)
     assert call("encode_for_challenger")["parts"] == []

@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import boto3
+import msgspec
 from botocore.stub import Stubber
 
 from frames import BUCKET
@@ -17,7 +18,7 @@ NAME = resource_name("suspicious-lines", "example")
 
 
 def job() -> dict:
-    request, settings = PreprocessingRequest.model_validate(EVENT), StartPreprocessingSettings.from_environment()
+    request, settings = msgspec.convert(EVENT, PreprocessingRequest), StartPreprocessingSettings.from_environment()
     return batch_preprocessing.processing_job(request, settings, NAME, "code/0123.zip")
 
 

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from botocore.stub import Stubber
 
@@ -23,7 +24,7 @@ def sagemaker(cloud, monkeypatch):
 
 
 def job() -> dict:
-    request = TransformRequest.model_validate(EVENT)
+    request = msgspec.convert(EVENT, TransformRequest)
     name = resource_name("suspicious-lines", request.run, request.model_name)
     return batch_transform.transform_job(request, BatchSettings.from_environment(), name)
 

@@ -3,6 +3,7 @@
 import io
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,7 +34,7 @@ def go_live(encoder, run="live", family=""):
     live = LiveModel(
         run=run, endpoint_name="e", max_concurrency=1, encoder_key=files.encoder, threshold=1, promoted_at=str(NOW)
     )  # fmt: skip
-    store.put(BUCKET, live_model_key(family), live.model_dump_json(), "application/json")
+    store.put(BUCKET, live_model_key(family), msgspec.json.encode(live), "application/json")
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_the_live_encoders_records_are_read_as_the_forest_reads_them(encoder):
     keep(records(other, lines_frame(50, seed=3), file="ef56ef56ef56ef56"), name="of-another-encoder")
     keep(records(encoder, lines, file=SHA[:16]), name="of-the-uploads-own-file")
     found, said = find_stored(FILES, SETTINGS, SHA, NOW)
-    assert said.model_dump() == {"lines": 90, "model_run": "live", "note": None}
+    assert msgspec.to_builtins(said) == {"lines": 90, "model_run": "live", "note": None}
     assert found.text.decode() == encoder.to_json()
     assert rows(found) == sorted(feature_rows(encoder, lines).to_pylist())
 
@@ -140,7 +141,7 @@ def test_more_than_are_needed_are_sampled_the_same_way_each_time(encoder, monkey
     found, said = find_stored(FILES, SETTINGS, SHA, NOW)
     assert 100 < said.lines <= 300
     assert rows(found) == rows(find_stored(FILES, SETTINGS, SHA, NOW)[0])
-    assert rows(found) != rows(find_stored(FILES, SETTINGS.model_copy(update={"split_seed": 2}), SHA, NOW)[0])
+    assert rows(found) != rows(find_stored(FILES, msgspec.structs.replace(SETTINGS, split_seed=2), SHA, NOW)[0])
     deleted = set(feature_rows(encoder, lines[:40]).to_pylist()) - set(feature_rows(encoder, lines[40:]).to_pylist())
     assert deleted
     assert not deleted & set(rows(found)), "no mark of deletion is left out"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from msgspec import ValidationError, convert
 
 from suspicious_lines.quality import wilson
 from suspicious_lines.thresholds import Goal, Scored, choose, held_out_flags
@@ -26,7 +26,8 @@ def scored(rows) -> Scored:
 
 
 def goal(strategy="error-median", **changes) -> Goal:
-    return Goal(**({"strategy": strategy, "budget": "3", "precision_floor": 0.9, "beta": 1.0} | changes))
+    asked = {"strategy": strategy, "budget": "3", "precision_floor": 0.9, "beta": 1.0}
+    return convert(asked | changes, Goal)
 
 
 def simulated(count=4_000, seed=1) -> Scored:

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
@@ -49,7 +50,7 @@ def ran(sagemaker):
         sagemaker.describe_training_job = lambda TrainingJobName: job
         store.put_json(BUCKET, files.encoder, {"version": 3})
         store.put_json(BUCKET, files.result("metrics.json"), metrics)
-        receipt = Receipt.model_validate(
+        receipt = msgspec.convert(
             {
                 "run": run,
                 "execution_arn": f"arn:aws:states:us-east-1:000000000000:execution:suspicious-lines-train:{run}",
@@ -59,10 +60,11 @@ def ran(sagemaker):
                 "threshold": {"value": 4.5, "strategy": "budget", "note": None},
                 "promotion": None if promoted is None else {"promoted": promoted, "champion": "b", "reason": "r"},
                 "timings": {"started_at": STARTED.isoformat(), "seconds": 60, "states": {}, "transitions": 1},
-                "estimated_cost": estimate({}, 1, 1, "ml.m5.large", 2048, 0, "ml.m5.xlarge").model_dump(),
-            }
+                "estimated_cost": msgspec.to_builtins(estimate({}, 1, 1, "ml.m5.large", 2048, 0, "ml.m5.xlarge")),
+            },
+            Receipt,
         )
-        store.put_json(BUCKET, files.receipt, receipt.model_dump(mode="json"))
+        store.put_json(BUCKET, files.receipt, receipt)
         return receipt
 
     return leave

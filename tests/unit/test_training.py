@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 from botocore.stub import Stubber
 
@@ -36,7 +37,7 @@ def test_the_job_reads_the_run_and_satisfies_sagemakers_model(sagemaker):
 
 def test_judged_lines_make_a_test_channel_as_the_algorithm_documents_it(sagemaker):
     settings = TrainingSettings.from_environment()
-    job = training_job(REQUEST.model_copy(update={"lines_judged": 3}), settings)
+    job = training_job(msgspec.structs.replace(REQUEST, lines_judged=3), settings)
     train, test = job["InputDataConfig"]
     assert [train] == training_job(REQUEST, settings)["InputDataConfig"]
     assert (test["ChannelName"], test["ContentType"]) == ("test", "text/csv;label_size=1")
@@ -52,7 +53,7 @@ def test_judged_lines_make_a_test_channel_as_the_algorithm_documents_it(sagemake
     + [(f"ml.{family}.2xlarge", False) for family in ("c5d", "m5dn", "c6gd", "c6id", "r6idn", "m7gd")],
 )
 def test_output_and_volume_have_the_key_where_the_instance_has_a_volume(instance_type, has_volume):
-    settings = TrainingSettings.from_environment().model_copy(update={"training_instance_type": instance_type})
+    settings = msgspec.structs.replace(TrainingSettings.from_environment(), training_instance_type=instance_type)
     job = training_job(REQUEST, settings)
     assert job["OutputDataConfig"]["KmsKeyId"] == settings.data_key_arn
     assert job["ResourceConfig"].get("VolumeKmsKeyId") == (settings.data_key_arn if has_volume else None)
@@ -62,7 +63,7 @@ def test_training_is_in_no_network_of_ours_unless_the_stack_has_one():
     settings = TrainingSettings.from_environment()
     assert not {"VpcConfig", "EnableNetworkIsolation"} & set(training_job(REQUEST, settings))
     network = {"training_subnet_ids": "subnet-0a,subnet-0b", "training_group_id": "sg-0c"}
-    job = training_job(REQUEST, settings.model_copy(update=network))
+    job = training_job(REQUEST, msgspec.structs.replace(settings, **network))
     assert job["VpcConfig"] == {"Subnets": ["subnet-0a", "subnet-0b"], "SecurityGroupIds": ["sg-0c"]}
     assert job["EnableNetworkIsolation"] is True
 

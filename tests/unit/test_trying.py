@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -167,8 +168,10 @@ def gone(monkeypatch):
 def live(cloud, gone):
     def make(challenger=None, rejected=()):
         former = [version(run) for run in ("b", "a")]
-        document = LiveModel(**version("c").model_dump(), former=former, challenger=challenger, rejected=list(rejected))
-        store.put_json(BUCKET, "models/current.json", document.model_dump(mode="json"))
+        document = LiveModel(
+            **msgspec.to_builtins(version("c")), former=former, challenger=challenger, rejected=list(rejected)
+        )
+        store.put_json(BUCKET, "models/current.json", document)
 
     make()
     return make
@@ -215,8 +218,8 @@ def test_a_trial_begins_beside_the_live_model_once(cloud, call, live, trained):
     began = begin(call)
     assert began == begin(call), "a retry"
     now = live_model(BUCKET)
-    assert now == before.model_copy(update={"challenger": now.challenger})
-    assert now.challenger.model_dump() == began
+    assert now == msgspec.structs.replace(before, challenger=now.challenger)
+    assert msgspec.to_builtins(now.challenger) == began
     assert (began["run"], began["kind"], began["share"], began["threshold"]) == ("new", "ab", 20, 3.0)
     (message,) = cloud.sqs.receive_message(QueueUrl=cloud.queues["operators"], MaxNumberOfMessages=10)["Messages"]
     assert "20 % of the invoices" in json.loads(message["Body"])["Message"]
@@ -334,7 +337,7 @@ def test_a_refused_model_leaves_the_live_one_and_no_endpoint(cloud, call, live, 
     told = conclude(call, promote=False, reason="too many lines")
     assert told == conclude(call, promote=False) == {"run": "new", "promoted": False, "live_run": "c"}
     now = live_model(BUCKET)
-    assert now == before.model_copy(update={"challenger": None, "trials": now.trials})
+    assert now == msgspec.structs.replace(before, challenger=None, trials=now.trials)
     (ended,) = now.trials
     assert (ended.run, ended.promoted, ended.reason, ended.execution) == ("new", False, "too many lines", "end-1")
     assert set(gone[1]) == {"endpoint-of-trial-1"}

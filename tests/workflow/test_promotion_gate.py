@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 import pytest
 
@@ -34,7 +35,7 @@ def put_current(workflow, document: dict) -> None:
 
 
 def comparison(workflow, run) -> Comparison:
-    return Comparison.model_validate(workflow.json(run, "results/comparison.json"))
+    return msgspec.convert(workflow.json(run, "results/comparison.json"), Comparison)
 
 
 def entered(workflow, run) -> list[str]:
@@ -52,7 +53,7 @@ def roll_back(workflow, **order):
 def test_the_first_model_is_promoted_without_a_comparison(workflow, champion):
     told = comparison(workflow, champion)
     assert (told.promoted, told.by, told.champion) == (True, "nothing", None)
-    receipt = Receipt.model_validate(workflow.json(champion, "receipt.json"))
+    receipt = msgspec.convert(workflow.json(champion, "receipt.json"), Receipt)
     assert receipt.promotion == told.decision()
     assert current(workflow)["history"][0]["reason"] == "no model was live before"
     assert "ScoreChampionParts" not in entered(workflow, champion)
@@ -94,7 +95,7 @@ def test_a_worse_model_is_refused_and_deleted(workflow, champion, spoilt, labels
     assert (told.promoted, told.by) == (False, "average precision" if labels == "with labels" else "agreement")
     assert workflow.hosted() == before
     assert workflow.live() == champion.name
-    receipt = Receipt.model_validate(workflow.json(run, "receipt.json"))
+    receipt = msgspec.convert(workflow.json(run, "receipt.json"), Receipt)
     assert (receipt.status, receipt.promotion) == ("SUCCEEDED", told.decision())
     assert len(workflow.mails(run, "reviewers")) == 1
     (mail,) = workflow.mails(run, "operators")

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
@@ -43,7 +44,7 @@ def judged_of(workflow, run):
 
 def review_of(workflow, run) -> Review:
     assert (run.status, run.error) == ("SUCCEEDED", "")
-    return Review.model_validate(workflow.json(run, "results/review.json"))
+    return msgspec.convert(workflow.json(run, "results/review.json"), Review)
 
 
 def live(workflow) -> dict:
@@ -171,7 +172,7 @@ def test_an_accepted_suppression_is_applied_and_counted(workflow, trained, invoi
         "field": row["Field"],
         "at_stake_up_to": float(row["Amount At Stake"]),
     }
-    body = Suppressions.from_json(json.dumps({"suppressions": [accepted]})).model_dump_json()
+    body = msgspec.json.encode(Suppressions.from_json(json.dumps({"suppressions": [accepted]})))
     workflow.s3.put_object(Bucket=workflow.bucket, Key="config/suppressions.json", Body=body)
     second = workflow.drop(invoices, "invoices/second.csv")
     assert row["Line"] not in {other["Line"] for other in listed(workflow, second)}

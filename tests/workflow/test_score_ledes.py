@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import msgspec
 import pandas as pd
 import pytest
 
@@ -33,7 +34,7 @@ def invoices() -> pd.DataFrame:
 def mapping(workflow, invoices):
     """The bucket's translation: the library's, with this file's matters and firms."""
     names = {number.partition(" / ")[2]: name for number, name in invoices[["Matter Number", "Matter Type"]].values}
-    own = Mapping.default().model_dump() | {"matters": names, "firms": _firms(invoices)}
+    own = msgspec.to_builtins(Mapping.default()) | {"matters": names, "firms": _firms(invoices)}
     place = {"Bucket": workflow.bucket, "Key": "config/ledes.json"}
     workflow.s3.put_object(**place, Body=json.dumps(own))
     yield

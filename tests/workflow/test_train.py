@@ -10,6 +10,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import jsonschema
+import msgspec
 import pandas as pd
 import pytest
 
@@ -47,7 +48,7 @@ def test_an_upload_becomes_results_an_email_and_the_live_model(workflow, no_mode
     assert any(key.startswith("model/") and key.endswith("model.tar.gz") for key in workflow.keys(run))
 
     metrics = workflow.json(run, "results/metrics.json")
-    jsonschema.validate(metrics, Metrics.model_json_schema())
+    jsonschema.validate(metrics, msgspec.json.schema(Metrics))
     assert (metrics["lines_read"], metrics["lines_rejected"]) == (1_500, 0)
     assert (metrics["lines_train"], metrics["lines_validation"]) == (1_200, 300)
     assert metrics["threshold"]["strategy"] == "error-median"
@@ -64,7 +65,7 @@ def test_an_upload_becomes_results_an_email_and_the_live_model(workflow, no_mode
     low, high = metrics["held_out"]["recall_interval"]
     assert low <= 0.5 <= high
 
-    receipt = Receipt.model_validate(workflow.json(run, "receipt.json"))
+    receipt = msgspec.convert(workflow.json(run, "receipt.json"), Receipt)
     assert (receipt.status, receipt.run, receipt.input.key) == ("SUCCEEDED", run.name, "incoming/activities.csv")
     assert receipt.input.version_id
     assert receipt.counts["lines_read"] == 1_500
@@ -102,7 +103,7 @@ def test_without_labels_the_review_budget_is_flagged(workflow, activities):
 
 
 def test_the_operators_rules_replace_the_librarys(workflow, activities):
-    rules = json.loads(Rules.default().model_dump_json())
+    rules = json.loads(msgspec.json.encode(Rules.default()))
     off = {name: rule | {"enabled": False} for name, rule in rules.items()}
     place = {"Bucket": workflow.bucket, "Key": "config/rules.json"}
     workflow.s3.put_object(**place, Body=json.dumps(off))

@@ -95,9 +95,6 @@ def _code(code: str) -> str:
     return " ".join(code.split()).upper()
 
 
-Name = Annotated[str, Meta(min_length=1, max_length=MOST_TEXT_CHARACTERS)]
-
-
 class Mapping(Configuration):
     """What each code becomes, whatever the code's case; a code that is not here stays as it is.
 
@@ -106,19 +103,23 @@ class Mapping(Configuration):
 
     FILE = "ledes.json"
 
-    firms: Annotated[dict[str, Name], Meta(description="firm by LAW_FIRM_ID")]
-    resources: Annotated[dict[str, Name], Meta(description="resource by TIMEKEEPER_CLASSIFICATION")]
-    activities: Annotated[dict[str, Name], Meta(description="activity by LINE_ITEM_ACTIVITY_CODE")]
+    firms: Annotated[dict[str, str], Meta(description="firm by LAW_FIRM_ID")]
+    resources: Annotated[dict[str, str], Meta(description="resource by TIMEKEEPER_CLASSIFICATION")]
+    activities: Annotated[dict[str, str], Meta(description="activity by LINE_ITEM_ACTIVITY_CODE")]
     matter_types: Annotated[
-        dict[str, Name], Meta(description="matter type by the letters before LINE_ITEM_TASK_CODE's digits")
+        dict[str, str], Meta(description="matter type by the letters before LINE_ITEM_TASK_CODE's digits")
     ]
     matters: Annotated[
-        dict[str, Name], Meta(description="matter type by CLIENT_MATTER_ID or LAW_FIRM_MATTER_ID; goes first")
+        dict[str, str], Meta(description="matter type by CLIENT_MATTER_ID or LAW_FIRM_MATTER_ID; goes first")
     ]
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            force_setattr(self, name, {_code(code): told for code, told in getattr(self, name).items()})
+            given = getattr(self, name)
+            for code, told in given.items():
+                if not 0 < len(told) <= MOST_TEXT_CHARACTERS:
+                    raise ValueError(f"{name}.{code}: Expected 1 to {MOST_TEXT_CHARACTERS} characters")
+            force_setattr(self, name, {_code(code): told for code, told in given.items()})
 
     def matter_type(self, task: str, client_matter: str, firm_matter: str) -> str:
         for matter in (_code(client_matter), _code(firm_matter)):
