@@ -114,7 +114,8 @@ def test_the_operators_rules_replace_the_librarys(workflow, activities):
         workflow.s3.put_object(**place, Body=json.dumps(off | {"day": {"enabled": "perhaps"}}))
         run = workflow.drop(activities)
         assert (run.status, run.error) == ("FAILED", "SettingsError")
-        assert "config/rules.json is wrong: day" in run.cause
+        assert "config/rules.json is wrong: Expected `bool`" in run.cause
+        assert "`$.day.enabled`" in run.cause
     finally:
         workflow.s3.delete_object(**place)
 
