@@ -22,7 +22,7 @@ from suspicious_lines.routing import goes_to_challenger
 from suspicious_lines.rules import Rules
 from suspicious_lines.score_messages import ModelInUse
 from suspicious_lines.thresholds import Goal
-from suspicious_lines.trial_report import agreement, spearman
+from suspicious_lines.trial_report import Agreement, agreement, spearman
 
 matters = st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=50)
 
@@ -103,6 +103,7 @@ def test_agreement_counts_flags_and_shows_the_greatest_differences_first():
     assert (found.lines, found.both, found.only_live, found.only_challenger) == (6, 1, 2, 1)
     assert (found.agreement, found.flag_agreement) == (pytest.approx(0.5), pytest.approx(0.25))
     assert [each.line for each in found.differences] == [3, 5, 4]
+    assert msgspec.convert(msgspec.to_builtins(found), Agreement) == found
     assert agreement(captured.iloc[:0]).agreement is None
 
 

@@ -26,7 +26,7 @@ MOST_IN_ALL = 1.0
 GROUPS = {"by_field": "field", "by_firm": "firm_name", "by_matter_type": "matter_type"}
 
 
-class Precision(Document, forbid_unknown_fields=True):
+class Precision(Document):
     """Of `judged` flagged lines `queried` were errors; with the 95 % interval of the share (Wilson)."""
 
     queried: Count
@@ -50,7 +50,7 @@ class Recalibration(Document):
     reason: str
 
 
-class Lesson(Document):
+class Lesson(Document, forbid_unknown_fields=True):
     """What verdicts say of a live model; null where none is live."""
 
     model_run: str | None

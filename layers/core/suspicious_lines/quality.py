@@ -9,7 +9,7 @@ from suspicious_lines.documents import Count, Document, Share
 from suspicious_lines.messages import ChosenThreshold
 
 
-class HeldOut(Document, forbid_unknown_fields=True):
+class HeldOut(Document):
     """What the threshold's strategy does on lines whose labels it was not chosen on, with 95 % intervals."""
 
     precision: float | None
@@ -50,7 +50,7 @@ class ChallengerShare(Document):
     flagged: int
 
 
-class Metrics(Document):
+class Metrics(Document, forbid_unknown_fields=True):
     """The document metrics.json; what needs labels is null where no line has one."""
 
     lines_read: Count

@@ -19,7 +19,7 @@ from suspicious_lines.messages import ChosenThreshold, Decision, ReceiptRequest,
 from suspicious_lines.settings import ReceiptSettings, WriteReceiptSettings
 
 
-class Timings(Document, forbid_unknown_fields=True):
+class Timings(Document):
     """Seconds by state (all its visits together), and the transitions, from the execution's history."""
 
     started_at: datetime
@@ -28,7 +28,7 @@ class Timings(Document, forbid_unknown_fields=True):
     transitions: Count
 
 
-class Receipt(Document):
+class Receipt(Document, forbid_unknown_fields=True):
     """The document receipt.json; what a run did not reach is null."""
 
     run: str

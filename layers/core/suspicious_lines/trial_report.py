@@ -20,10 +20,11 @@ from suspicious_lines.settings import BucketSettings
 from suspicious_lines.trial_messages import TrialRequest
 
 LISTED = 20
+Correlation = Annotated[float, Meta(ge=-1, le=1)]
 _ARM_COLUMNS = ["run", "model_run", "line", "matter_number", "suspicious", "at_stake"]
 
 
-class Difference(Document, forbid_unknown_fields=True):
+class Difference(Document):
     """A line that one of the two flags and the other does not."""
 
     run: str
@@ -42,8 +43,7 @@ class Agreement(Message):
     agreement: Annotated[Share | None, Meta(description="share of the lines on which their flags are the same")]
     flag_agreement: Annotated[Share | None, Meta(description="share of the lines flagged by any that both flag")]
     rank_correlation: Annotated[
-        float | None,
-        Meta(ge=-1, le=1, description="Spearman's, of the scores; null where all scores of a model are equal"),
+        Correlation | None, Meta(description="Spearman's, of the scores; null where all scores of a model are equal")
     ]
     differences: Annotated[list[Difference], Meta(description="the greatest first, at most 20")]
 
@@ -60,7 +60,7 @@ class Arm(Document):
     verdicts: Annotated[Precision, Meta(description="what reviewers said of its flagged lines")]
 
 
-class TrialReport(Message):
+class TrialReport(Message, forbid_unknown_fields=True):
     """The document trials/<trial>/report.json."""
 
     trial: str
@@ -125,7 +125,9 @@ def agreement(captured: pd.DataFrame) -> Agreement:
         flag_agreement=float((live & other).sum() / either.sum()) if either.any() else None,
         rank_correlation=spearman(scores, theirs),
         differences=[
-            Difference(run=row.run, line=row.line, score=row.score, challenger_score=row.challenger_score)
+            Difference(
+                run=row.run, line=int(row.line), score=float(row.score), challenger_score=float(row.challenger_score)
+            )
             for row in shown.itertuples(index=False)
         ],
     )
