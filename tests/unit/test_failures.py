@@ -24,7 +24,7 @@ STARTED_MS = 1_767_311_999_999  # 2026-01-01T23:59:59.999Z, as Step Functions' e
 def deleted(monkeypatch):
     names = []
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    timings = Timings(started_at=now, seconds=1, states={"Preprocess": 1.0}, transitions=2)
+    timings = Timings(started_at=now, seconds=1.0, states={"Preprocess": 1.0}, transitions=2)
     monkeypatch.setattr(failures, "read_timings", lambda arn: timings)
     monkeypatch.setattr(failures, "delete_endpoint", lambda name: names.append(name) or ["endpoint"])
     monkeypatch.setattr(failures, "stop", lambda kind, name: [])
