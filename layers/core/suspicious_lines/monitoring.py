@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 import msgspec
 import numpy as np
 import pandas as pd
-from msgspec import ValidationError, to_builtins
+from msgspec import DecodeError, to_builtins
 from msgspec.structs import replace
 
 from suspicious_lines import datasets, drift, store
@@ -175,7 +175,7 @@ def _rejected(bucket: str, keys: list[str], percent: float, family: str) -> Meas
         found = store.get_with_etag(bucket, RunFiles(run).receipt)
         try:
             receipt = msgspec.json.decode(found[0], type=Receipt) if found else None
-        except ValidationError:
+        except DecodeError:
             receipt = None
         counts = receipt.counts or {} if receipt and receipt.family == family else {}
         read += counts.get("lines_read", 0)
