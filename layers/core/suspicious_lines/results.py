@@ -2,9 +2,7 @@
 
 import functools
 from datetime import UTC, date
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from suspicious_lines import datasets, store
 from suspicious_lines.capturing import capture
@@ -31,6 +29,9 @@ from suspicious_lines.suppressing import Suppressions, suppress
 from suspicious_lines.thresholds import Goal
 from suspicious_lines.train_messages import Results, ThresholdRequest
 from suspicious_lines.yardstick import Yardstick, read_encoder, read_scored, read_yardstick
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # The columns of suspicious_lines.csv, in this order for ever: people build on them.
 FLAGGED_COLUMNS = {
@@ -125,7 +126,7 @@ def _verdict(
     return Verdict(used, judgement, _explained(judgement, model.encoder, rules, used.endpoint_name, bucket, files))
 
 
-def _capture(request: FlagRequest, bucket: str, day: date, captured: pd.DataFrame) -> None:
+def _capture(request: FlagRequest, bucket: str, day: date, captured: "pd.DataFrame") -> None:
     """Adds the run's lines to the dataset of all runs, unless the run has failed: its lines count where they are
     scored again. ReportFailure takes them away once its receipt is written, so that one of the two sees the other."""
     key = captured_key(day, request.run)
@@ -141,7 +142,7 @@ def _write(
     files: RunFiles,
     settings: FlagSettings,
     judgement: Judgement,
-    flagged: pd.DataFrame,
+    flagged: "pd.DataFrame",
     metrics: Metrics,
     report: dict[str, Any],
 ) -> Results:
@@ -157,7 +158,7 @@ def _write(
 
 def _explained(
     judgement: Judgement, encoder: Encoder, rules: Rules, endpoint_name: str, bucket: str, files: RunFiles
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """The flagged lines, worst first, with why."""
     score: Score | None = None
     if mode_of(endpoint_name).endpoint:
@@ -174,7 +175,7 @@ def _explained(
     )
 
 
-def flagged_csv(flagged: pd.DataFrame) -> str:
+def flagged_csv(flagged: "pd.DataFrame") -> str:
     """The flagged lines, worst first; what is not known is empty."""
     rounded = {name: flagged[name].round(4) for name in ("score", "threshold", "model_score")}
     shown = flagged.assign(**rounded)[list(FLAGGED_COLUMNS)].astype(object)
