@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from suspicious_lines.checking import COLUMNS, FIELDS, LABEL_COLUMN, NUMBER_COLUMNS
-from suspicious_lines.judging import Judgement
-from suspicious_lines.score_messages import FlagRequest
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from suspicious_lines.judging import Judgement
+    from suspicious_lines.score_messages import FlagRequest
 
 # The columns of the dataset's files, in this order: the table scored_lines in the Glue Data Catalog names the same.
 CAPTURED_COLUMNS = {
@@ -38,7 +39,7 @@ def inference_id(run: str, line: int) -> str:
     return f"{run}-{line}"
 
 
-def capture(request: FlagRequest, judgement: Judgement, explained: "pd.DataFrame") -> "pd.DataFrame":
+def capture(request: "FlagRequest", judgement: "Judgement", explained: "pd.DataFrame") -> "pd.DataFrame":
     """All lines of a run in the columns of the dataset; what only flagged lines have, listed or suppressed, is null
     elsewhere."""
     told = explained[["found_by", "field", "reason", "at_stake"]].reindex(judgement.lines.index)

@@ -11,10 +11,11 @@ from suspicious_lines import datasets, store
 from suspicious_lines.capturing import CAPTURED_COLUMNS, inference_id
 from suspicious_lines.layout import JUDGED_PREFIX, is_judged_of
 from suspicious_lines.rules import Rules
-from suspicious_lines.verdicts import Answer
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from suspicious_lines.verdicts import Answer
 
 # The columns of the dataset's files, in this order: the table judged_lines in the Glue Data Catalog names the same.
 # `judged_at` is ISO 8601 in UTC with microseconds, so that text sorts as time does.
@@ -31,7 +32,7 @@ _TOLD = ["found_by", "field", "reason", "at_stake"]
 def judged_lines(
     review_run: str,
     judged_at: datetime,
-    answers: Sequence[Answer],
+    answers: "Sequence[Answer]",
     scored: "pd.DataFrame",
     listed: Sequence[Mapping[str, str]],
     receipt: Mapping[str, Any],

@@ -13,11 +13,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from suspicious_lines.configuration import Configuration
-from suspicious_lines.judging import Judgement
 from suspicious_lines.quality import wilson
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from suspicious_lines.judging import Judgement
 
 # A pattern is proposed where less than this share of its lines is an error, 95 % sure. That takes 12 verdicts that are
 # all fine (Wilson's bound of 0 in 12 is 0.243), 21 with one query among them: fewer could be luck.
@@ -73,7 +74,7 @@ class Suppressions(Configuration):
 
 
 def suppress(
-    judgement: Judgement, explained: "pd.DataFrame", suppressions: Suppressions, day: date
+    judgement: "Judgement", explained: "pd.DataFrame", suppressions: Suppressions, day: date
 ) -> "tuple[Judgement, pd.DataFrame]":
     """Takes what a suppression matches off the list.
 
