@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from suspicious_lines import datasets, store
 from suspicious_lines.capturing import capture
+from suspicious_lines.checking import COLUMNS, FIELDS
 from suspicious_lines.contested import Verdict, share_of, together
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import RunEndedError
@@ -13,7 +14,6 @@ from suspicious_lines.explain import Score, explain
 from suspicious_lines.hosting_modes import mode_of
 from suspicious_lines.judging import Judgement, found_by, judge, judge_by
 from suspicious_lines.layout import RunFiles, captured_key, is_challengers
-from suspicious_lines.lines import COLUMNS, FIELDS
 from suspicious_lines.measuring import measure, try_held_out, try_planted
 from suspicious_lines.quality import Metrics
 from suspicious_lines.receipts import find_receipt, refuse_ended
