@@ -1,5 +1,4 @@
-"""What is answered without pandas, half of a data function's cold start: encoding, and all that ends before a frame is
-read."""
+"""What is answered without importing pandas: encoding, and all that ends before a frame is read."""
 
 import json
 import os
@@ -13,7 +12,6 @@ from frames import BUCKET, ROOT, lines_frame
 from suspicious_lines import datasets, store
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.layout import champion_part, shadow_part
-from suspicious_lines.model_messages import Challenger, LiveModel
 
 PART, CHALLENGERS = "validation/part-00000", "invoices/5e6f7a8b/part-00000"
 UPLOAD = {"bucket": BUCKET, "key": "verdicts/v.csv", "etag": "e", "size": 100}
@@ -48,14 +46,12 @@ def filled(cloud, tmp_path):
     store.put_json(BUCKET, "runs/past/results/metrics.json", {})
     store.put_json(BUCKET, "runs/score/parts.json", [CHALLENGERS])
     model = {"max_concurrency": 3, "threshold": 2.5}
-    challenger = Challenger(
-        run="shadow", endpoint_name="s", trial="t", kind="shadow", share=100, began_at="2026-11-01T00:00:00Z", **model
-    )
-    live = LiveModel(
-        run="past", endpoint_name="e", encoder_key="runs/past/encoder.json", promoted_at="2026-11-01T00:00:00+00:00",
-        challenger=challenger, **model,
-    )  # fmt: skip
-    store.put(BUCKET, "models/current.json", live.model_dump_json(), "application/json")
+    trial = {"trial": "t", "kind": "shadow", "share": 100, "began_at": AT}
+    live = {
+        "run": "past", "endpoint_name": "e", "encoder_key": "runs/past/encoder.json", "promoted_at": AT,
+        "challenger": {"run": "shadow", "endpoint_name": "s", **trial, **model},
+    }  # fmt: skip
+    store.put_json(BUCKET, "models/current.json", live | model)
     rows = "Run,Line,Verdict,Note\r\nunknown,2,fine,\r\n"
     store.put(BUCKET, "verdicts/v.csv", rows, "text/csv")
     store.put(BUCKET, "config/suppressions.json", "{", "application/json")
