@@ -70,7 +70,8 @@ class Function:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds by the clock and of the processor until the handler is imported and until it has answered; megabytes."""
+    """Seconds by the clock and of the processor until the handler is imported and until it has answered; megabytes; the
+    large packages that are there once it is imported, and those that came with the answer."""
 
     imported: float
     imported_cpu: float
@@ -78,6 +79,7 @@ class Cost:
     answered_cpu: float | None
     peak: float
     loaded: str
+    later: str
 
 
 def functions(environments: dict[str, dict[str, str]], events: dict[str, dict[str, Any]]) -> Iterator[Function]:
@@ -158,9 +160,9 @@ class Bench:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{function.name}: {done.stdout[-1000:]}{done.stderr[-3000:]}")
-        *figures, loaded = done.stdout.splitlines()[-1].split()
+        *figures, loaded, later = done.stdout.splitlines()[-1].split()
         imported, imported_cpu, *answered, peak = map(float, figures)
-        return Cost(imported, imported_cpu, *(answered or (None, None)), peak, loaded)
+        return Cost(imported, imported_cpu, *(answered or (None, None)), peak, loaded, later)
 
 
 def link_package(name: str, folder: Path) -> None:
@@ -179,7 +181,7 @@ def median(costs: list[Cost]) -> Cost:
         return None if None in values else statistics.median(values)
 
     names = ("imported", "imported_cpu", "answered", "answered_cpu", "peak")
-    return Cost(*map(of, names), costs[0].loaded)
+    return Cost(*map(of, names), costs[0].loaded, costs[0].later)
 
 
 def real_events(cloud: Cloud) -> dict[str, dict[str, Any]]:
@@ -232,7 +234,9 @@ def rows(bench: Bench, measured: list[Function], runs: int) -> Iterator[str]:
         cost = middle[function.name]
         reference = middle[DATA_REFERENCE if "data" in function.layers else LIGHT_REFERENCE]
         cells = [
-            function.name.removesuffix("Function"), cost.loaded, f"{cost.imported_cpu:.3f} s", f"{cost.imported:.2f} s",
+            function.name.removesuffix("Function"),
+            cost.loaded if cost.later == "-" else f"{cost.loaded}, then {cost.later}",
+            f"{cost.imported_cpu:.3f} s", f"{cost.imported:.2f} s",
             ratio(cost.imported_cpu, reference.imported_cpu),
             f"{bench.measure_uncompiled(function).imported_cpu:.2f} s",
             f"{cost.answered_cpu:.2f} s" if cost.answered_cpu else "-",

@@ -2,7 +2,7 @@
 
 from suspicious_lines.observability import entry_point
 from suspicious_lines.settings import BucketSettings
-from suspicious_lines.shadow import compare_shadow
+from suspicious_lines.shadow_agreement import compare_shadow
 from suspicious_lines.trial_messages import CompareShadowRequest
 from suspicious_lines.trial_report import Agreement
 

@@ -1,11 +1,16 @@
 """What is deployed can be imported there, is no heavier than it must be, and knows nothing of the local world."""
 
 import ast
+import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from test_environment import environment_of
 
 DATA_PACKAGES = {"awswrangler", "numpy", "pandas", "pyarrow"}
 BASE_PACKAGES = {
@@ -20,6 +25,22 @@ BASE_PACKAGES = {
 LIBRARY = "suspicious_lines"
 # The function that archives its layers for a job, and uses none of the data packages itself.
 SHIPS_ITS_LAYERS = {"StartPreprocessingFunction"}
+# PrepareTrial imports them when it is called: it reads an encoder.
+READ_NO_LINES = SHIPS_ITS_LAYERS | {"PrepareTrialFunction"}
+# Tells which of the data packages each handler imports that it is given; each in a process of its own.
+COLD_STARTS = """
+import importlib, json, os, sys
+importlib.import_module("suspicious_lines.observability")  # which all of them import
+for name, folder, environment in json.load(sys.stdin):
+    if not os.fork():
+        os.environ.update(environment)
+        sys.path.insert(0, folder)
+        importlib.import_module("app")
+        print(json.dumps([name, [package for package in sys.argv[1:] if package in sys.modules]]), flush=True)
+        os._exit(0)
+    if os.wait()[1]:
+        sys.exit(f"{name} was not imported")
+"""
 LOCAL_WORLD = re.compile(r"ministack|localhost|127\.0\.0\.1|\bmoto\b|\bkrcf\b|\b4566\b|\b4567\b", re.IGNORECASE)
 
 
@@ -103,6 +124,27 @@ def test_cold_starts_import_neither_boto3_nor_awswrangler(functions: dict[str, d
     for name, properties in functions.items():
         slow = imported(root, root / properties["CodeUri"] / "app.py", "at_load") & {"boto3", "awswrangler"}
         assert not slow, f"{name} imports {slow} before it is called"
+
+
+def test_cold_starts_of_data_functions_import_numpy_and_arrow_at_most(
+    translated: dict[str, Any], template: dict[str, Any], functions: dict[str, dict[str, Any]], root: Path
+) -> None:
+    """As the interpreter sees it: Arrow imports pandas by itself where it is asked to convert."""
+    data = {name: own for name, own in functions.items() if "DataLayer" in layers_of(translated, name)}
+    asked = [(name, str(root / own["CodeUri"]), environment_of(own, template)) for name, own in data.items()]
+    environment = os.environ | {
+        "PYTHONPATH": str(root / "layers" / "core"),
+        "AWS_REGION": "us-east-1",
+        "AWS_LAMBDA_FUNCTION_NAME": "suspicious-lines-function",
+    }
+    command = [sys.executable, "-c", COLD_STARTS, *sorted(DATA_PACKAGES)]
+    done = subprocess.run(
+        command, env=environment, input=json.dumps(asked), capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    loaded = dict(map(json.loads, done.stdout.splitlines()))
+    assert loaded == {name: [] if name in READ_NO_LINES else ["numpy", "pyarrow"] for name in data}
 
 
 def test_functions_import_only_what_the_layers_bring(functions: dict[str, dict[str, Any]], root: Path) -> None:

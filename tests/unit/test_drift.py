@@ -112,11 +112,8 @@ def test_a_share_is_held_against_chance_both_ways(baseline):
     rng = np.random.default_rng(0)
 
     def measured(rate):
-        masks = [
-            pd.Series(rng.random(len(lines)) < share_, name="flagged")
-            for lines, share_ in ((baseline, 0.1), (day, rate))
-        ]
-        return share("lines above the threshold", masks, matters, 12)
+        masks = [rng.random(len(lines)) < share_ for lines, share_ in ((baseline, 0.1), (day, rate))]
+        return share("flagged", "lines above the threshold", masks, matters, 12)
 
     assert [measured(rate).drifted for rate in (0.0, 0.1, 0.3)] == [True, False, True]
     assert measured(0.1).name == "flagged"

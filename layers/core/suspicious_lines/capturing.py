@@ -1,10 +1,16 @@
 """What the live model said of each line, kept as one dataset of all runs: SQL, drift and verdicts read it."""
 
-import pandas as pd
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from suspicious_lines.checking import COLUMNS, FIELDS, LABEL_COLUMN, NUMBER_COLUMNS
-from suspicious_lines.judging import Judgement
-from suspicious_lines.score_messages import FlagRequest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from suspicious_lines.judging import Judgement
+    from suspicious_lines.score_messages import FlagRequest
 
 # The columns of the dataset's files, in this order: the table scored_lines in the Glue Data Catalog names the same.
 CAPTURED_COLUMNS = {
@@ -33,16 +39,16 @@ def inference_id(run: str, line: int) -> str:
     return f"{run}-{line}"
 
 
-def capture(request: FlagRequest, judgement: Judgement, explained: pd.DataFrame) -> pd.DataFrame:
+def capture(request: "FlagRequest", judgement: "Judgement", explained: "pd.DataFrame") -> "pd.DataFrame":
     """All lines of a run in the columns of the dataset; what only flagged lines have, listed or suppressed, is null
     elsewhere."""
     told = explained[["found_by", "field", "reason", "at_stake"]].reindex(judgement.lines.index)
-    rules = pd.Series("", index=judgement.lines.index)
+    rules = np.full(len(judgement.lines), "", dtype=object)
     for name, hit in judgement.hits.items():
-        rules = rules.where(~hit, rules + " " + name)
+        rules[hit] += f" {name}"
     lines = judgement.lines.assign(
         **told,
-        rules=rules.str.strip(),
+        rules=[names.strip() for names in rules],
         run=request.run,
         inference_id=[inference_id(request.run, line) for line in judgement.lines["line"]],
     )

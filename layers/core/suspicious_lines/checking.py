@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from suspicious_lines import arrow
 from suspicious_lines.text import plain_text
@@ -136,6 +135,8 @@ def read_numbers(cells: pa.Array) -> Numbers:
         values = texts.cast(pa.float64())
         empty = np.zeros(len(texts), dtype=bool)
     except pa.ArrowInvalid:
+        import pyarrow.compute as pc
+
         trimmed = pc.ascii_trim_whitespace(texts)
         is_number = arrow.truths(pc.match_substring_regex(trimmed, _NUMBER))
         plain = [text if known else "nan" for text, known in zip(trimmed.to_pylist(), is_number, strict=True)]
@@ -200,6 +201,8 @@ def _plain_texts(cells: pa.DictionaryArray) -> pa.DictionaryArray:
 
 def _labels(chunk: Chunk) -> pa.Array:
     """Null where the label is not known."""
+    import pyarrow.compute as pc
+
     if chunk.labels is None:
         return pa.nulls(len(chunk.lines), pa.bool_())
     codes = arrow.codes(chunk.labels)

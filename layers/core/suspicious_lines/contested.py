@@ -1,13 +1,16 @@
 """The lines of one file, some judged by the live model and some by one on trial, as one judgement."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from suspicious_lines.judging import Judgement
 from suspicious_lines.quality import ChallengerShare
 from suspicious_lines.score_messages import ModelInUse
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Verdict:
 
     model: ModelInUse
     judgement: Judgement
-    explained: pd.DataFrame
+    explained: "pd.DataFrame"
 
 
 def together(verdicts: list[Verdict], live: ModelInUse) -> Verdict:
@@ -25,6 +28,8 @@ def together(verdicts: list[Verdict], live: ModelInUse) -> Verdict:
     Scores are surprises, measured by each model against its own past lines, so that they rank together. The
     judgement's threshold is the live model's; its flags are those of each line's own.
     """
+    import pandas as pd
+
     told = [verdict.judgement for verdict in verdicts]
     counts = [len(judgement.lines) for judgement in told]
     lines = pd.concat([judgement.lines for judgement in told], ignore_index=True).assign(

@@ -14,12 +14,15 @@ import itertools
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from suspicious_lines.documents import Document
 from suspicious_lines.encoder import CATEGORIES, NUMERIC_FEATURES, OTHER, Encoder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PSI_WORTH_A_LOOK = 0.1
 # Chance that a report on a day without drift alarms; divided among its measures (Bonferroni).
@@ -63,7 +66,7 @@ class _Characteristic:
     day: np.ndarray
 
 
-def stability(baseline: pd.DataFrame, day: pd.DataFrame, encoder: Encoder, measures: int) -> list[Measure]:
+def stability(baseline: "pd.DataFrame", day: "pd.DataFrame", encoder: Encoder, measures: int) -> list[Measure]:
     """The population stability of each numeric feature, of each category column and of the forest's scores.
 
     Args:
@@ -73,7 +76,7 @@ def stability(baseline: pd.DataFrame, day: pd.DataFrame, encoder: Encoder, measu
     characteristics = [*_features(baseline, day, encoder), *_categories(baseline, day, encoder)]
     scores = baseline["model_score"].to_numpy(), day["model_score"].to_numpy()
     characteristics.append(_numeric("model_score", "the forest's score", *scores))
-    by_matter, widths = _histograms(baseline, characteristics)
+    by_matter, widths = _histograms(baseline["matter_number"], characteristics)
     ends = np.cumsum(widths)
     drawn = _draw(by_matter, day["matter_number"].nunique())
     found = []
@@ -111,17 +114,16 @@ def psi(expected: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return np.sum((a - b) * np.log(a / b), axis=1) / (1 + _ADDED * len(b))
 
 
-def share(what: str, masks: list[pd.Series], matters: list[pd.Series], measures: int) -> Measure:
+def share(name: str, what: str, masks: list[np.ndarray], matters: "list[pd.Series]", measures: int) -> Measure:
     """The share of lines of which something is true, against what as many matters of the baseline have by chance.
 
     Args:
-        what: in words; the masks' name is the measure's.
+        name, what: the measure's, `what` in words.
         masks, matters: of the baseline's lines and of the day's.
     """
-    of_baseline, of_day = (mask.to_numpy(bool) for mask in masks)
-    name = str(masks[0].name)
+    of_baseline, of_day = masks
     characteristic = _Characteristic(name, what, ["no", "yes"], of_baseline.astype(int), of_day.astype(int))
-    by_matter, _ = _histograms(pd.DataFrame({"matter_number": matters[0]}), [characteristic])
+    by_matter, _ = _histograms(matters[0], [characteristic])
     drawn = _draw(by_matter, matters[1].nunique())
     chance = drawn[:, 1] / drawn.sum(axis=1)
     low, limit = np.quantile(chance, [ALPHA / measures / 2, 1 - ALPHA / measures / 2])
@@ -154,7 +156,7 @@ def caught(baseline: np.ndarray, day: np.ndarray, measures: int) -> Measure:
     )
 
 
-def _features(baseline: pd.DataFrame, day: pd.DataFrame, encoder: Encoder) -> list[_Characteristic]:
+def _features(baseline: "pd.DataFrame", day: "pd.DataFrame", encoder: Encoder) -> list[_Characteristic]:
     of_baseline, of_day = (encoder.encode(lines)[:, : len(NUMERIC_FEATURES)] for lines in (baseline, day))
     return [
         _numeric(name, "a feature of the forest", of_baseline[:, column], of_day[:, column])
@@ -174,25 +176,26 @@ def _numeric(name: str, what: str, baseline: np.ndarray, day: np.ndarray) -> _Ch
     return _Characteristic(name, what, labels, *codes)
 
 
-def _categories(baseline: pd.DataFrame, day: pd.DataFrame, encoder: Encoder) -> list[_Characteristic]:
+def _categories(baseline: "pd.DataFrame", day: "pd.DataFrame", encoder: Encoder) -> list[_Characteristic]:
     found = []
     for column in CATEGORIES:
-        known = pd.Index(list(encoder.categories[column]), dtype=object)
-        codes = (known.get_indexer(pd.Index(lines[column].astype(object))) for lines in (baseline, day))
-        labels = [*map(str, known), OTHER]
-        found.append(
-            _Characteristic(column, "a column", labels, *(np.where(code < 0, len(known), code) for code in codes))
-        )
+        known = {name: code for code, name in enumerate(encoder.categories[column])}
+        codes = (lines[column].astype(object).map(known).fillna(len(known)) for lines in (baseline, day))
+        labels = [*known, OTHER]
+        found.append(_Characteristic(column, "a column", labels, *(code.to_numpy(np.int64) for code in codes)))
     return found
 
 
-def _histograms(lines: pd.DataFrame, characteristics: list[_Characteristic]) -> tuple[np.ndarray, np.ndarray]:
-    """The baseline's lines by matter and bin, the characteristics' bins side by side, and how many bins each has."""
-    matters, names = pd.factorize(lines["matter_number"])
+def _histograms(matters: "pd.Series", characteristics: list[_Characteristic]) -> tuple[np.ndarray, np.ndarray]:
+    """The baseline's lines by matter and bin, the characteristics' bins side by side, and how many bins each has.
+
+    `matters`: of the baseline's lines.
+    """
+    places, names = matters.factorize()
     widths = np.array([len(characteristic.labels) for characteristic in characteristics])
     counts = []
     for characteristic, width in zip(characteristics, widths, strict=True):
-        cells = np.bincount(matters * width + characteristic.baseline, minlength=len(names) * width)
+        cells = np.bincount(places * width + characteristic.baseline, minlength=len(names) * width)
         counts.append(cells.reshape(len(names), width))
     return np.hstack(counts).astype(np.float64), widths
 

@@ -11,15 +11,17 @@ named then: matter type and activity say what there was to do, the resource who 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from suspicious_lines.encoder import CATEGORIES, NUMERIC_FEATURES, Encoder, due
 from suspicious_lines.features import features_csv
 from suspicious_lines.ranking import Reference
 from suspicious_lines.rules import Rules
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_LINES = 5_000
 MOST_REQUESTS = 8
@@ -52,7 +54,7 @@ class Usual:
     due: np.ndarray
 
     @classmethod
-    def of(cls, lines: pd.DataFrame, encoder: Encoder, rules: Rules) -> "Usual":
+    def of(cls, lines: "pd.DataFrame", encoder: Encoder, rules: Rules) -> "Usual":
         peers, card = encoder.minutes.of(lines), encoder.fee.of(lines)
         fee_low, fee_high = rules.card(lines, encoder)
         return cls(
@@ -63,13 +65,13 @@ class Usual:
 
 
 def explain(
-    lines: pd.DataFrame,
+    lines: "pd.DataFrame",
     hits: dict[str, np.ndarray],
     encoder: Encoder,
     rules: Rules,
     reference: Reference,
     score: Score | None,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Explains flagged lines, worst first, of shape [n] with `model_score`; `score` is None where no endpoint can be
     asked, and then the field is the one furthest from what is usual.
 
@@ -77,6 +79,8 @@ def explain(
     field holds (empty where it was not tried); `reason`, a sentence; `expected_low`, `expected_high`, the usual range
     of the field (NaN where there is none); `at_stake`, what the line costs above what is usual.
     """
+    import pandas as pd
+
     usual = Usual.of(lines, encoder, rules)
     drops = _drops(lines, usual, encoder, score)
     fields = _fields(lines, hits, drops, encoder, rules, reference)
@@ -88,7 +92,7 @@ def explain(
     return pd.DataFrame(rows, columns=columns, index=lines.index)
 
 
-def _drops(lines: pd.DataFrame, usual: Usual, encoder: Encoder, score: Score | None) -> np.ndarray:
+def _drops(lines: "pd.DataFrame", usual: Usual, encoder: Encoder, score: Score | None) -> np.ndarray:
     """How much the score drops with each of FIELDS put right: shape [n, fields], NaN where it was not tried."""
     drops = np.full((len(lines), len(FIELDS)), np.nan)
     if score is None:
@@ -102,15 +106,16 @@ def _drops(lines: pd.DataFrame, usual: Usual, encoder: Encoder, score: Score | N
     cut = variants["place"].iloc[fit] if fit < len(rows) else len(lines)
     tried = variants[variants["place"] < cut]
     scores = np.array(score(b"".join(rows[: len(tried)])))
-    best = pd.Series(scores).groupby([tried["place"].to_numpy(), tried["field"].to_numpy()]).min()
-    before = lines["model_score"].to_numpy()
-    for (place, field), after in best.items():
-        drops[place, field] = max(before[place] - after, 0.0)
-    return drops
+    best = np.full_like(drops, np.inf)
+    np.minimum.at(best, (tried["place"].to_numpy(), tried["field"].to_numpy()), scores)
+    dropped = np.maximum(lines["model_score"].to_numpy()[:, None] - best, 0.0)
+    return np.where(np.isinf(best), np.nan, dropped)
 
 
-def _variants(lines: pd.DataFrame, usual: Usual, encoder: Encoder) -> pd.DataFrame:
+def _variants(lines: "pd.DataFrame", usual: Usual, encoder: Encoder) -> "pd.DataFrame":
     """Every line with one field changed, in the lines' order: their columns, `place` and `field` (both numbers)."""
+    import pandas as pd
+
     plain = lines[[*CATEGORIES, "minutes", "fee", "total"]].astype(dict.fromkeys(CATEGORIES, object))
     plain = plain.assign(place=np.arange(len(lines)))
     count = len(lines)
@@ -125,7 +130,7 @@ def _variants(lines: pd.DataFrame, usual: Usual, encoder: Encoder) -> pd.DataFra
     return pd.concat(variants, ignore_index=True).sort_values(["place", "field"], kind="stable", ignore_index=True)
 
 
-def _combinations(rare: pd.DataFrame, encoder: Encoder) -> list[pd.DataFrame]:
+def _combinations(rare: "pd.DataFrame", encoder: Encoder) -> "list[pd.DataFrame]":
     """Lines with one category replaced, their numbers as far from what is usual there as they were before."""
     features = encoder.encode(rare)[:, : NUMERIC_FEATURES.index("rarity")]
     variants = []
@@ -139,7 +144,7 @@ def _combinations(rare: pd.DataFrame, encoder: Encoder) -> list[pd.DataFrame]:
 
 
 def _fields(
-    lines: pd.DataFrame,
+    lines: "pd.DataFrame",
     hits: dict[str, np.ndarray],
     drops: np.ndarray,
     encoder: Encoder,

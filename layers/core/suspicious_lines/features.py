@@ -2,7 +2,6 @@
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from suspicious_lines import arrow
 from suspicious_lines.encoder import CATEGORIES, Encoder
@@ -61,6 +60,8 @@ def _ends(slots: np.ndarray) -> pa.StringArray:
 
 
 def _rows(numbers: np.ndarray, ends: pa.StringArray) -> pa.StringArray:
+    import pyarrow.compute as pc  # which would make the cold start of those that may not encode longer
+
     columns = [_texts(column) for column in numbers.T]
     return pc.binary_join_element_wise(*columns, ends, arrow.texts([","])[0])
 

@@ -3,16 +3,19 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from suspicious_lines import datasets, store
 from suspicious_lines.capturing import CAPTURED_COLUMNS, inference_id
 from suspicious_lines.layout import JUDGED_PREFIX, is_judged_of
 from suspicious_lines.rules import Rules
-from suspicious_lines.verdicts import Answer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from suspicious_lines.verdicts import Answer
 
 # The columns of the dataset's files, in this order: the table judged_lines in the Glue Data Catalog names the same.
 # `judged_at` is ISO 8601 in UTC with microseconds, so that text sorts as time does.
@@ -29,18 +32,17 @@ _TOLD = ["found_by", "field", "reason", "at_stake"]
 def judged_lines(
     review_run: str,
     judged_at: datetime,
-    answers: Sequence[Answer],
-    scored: pd.DataFrame,
+    answers: "Sequence[Answer]",
+    scored: "pd.DataFrame",
     listed: Sequence[Mapping[str, str]],
     receipt: Mapping[str, Any],
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """The answers to one run's lines in the columns of the dataset.
 
     `scored`: the run's scored lines with these numbers; `listed`: the rows of its suspicious_lines.csv; `receipt`: its
     receipt, which names the model and the threshold.
     """
-    answered = pd.DataFrame(answers, columns=list(Answer._fields)).drop(columns=["number", "run"])
-    lines = answered.merge(scored, on="line", how="left", validate="one_to_one")
+    lines = scored.set_index("line").loc[[answer.line for answer in answers]].reset_index()
     rows = {int(row["Line"]): row for row in listed}
     told = [rows.get(line, {}) for line in lines["line"]]
     lines = lines.assign(
@@ -56,16 +58,18 @@ def judged_lines(
         field=[row.get("Field") for row in told],
         reason=[row.get("Reason") for row in told],
         at_stake=[float(row["Amount At Stake"]) if row else np.nan for row in told],
+        verdict=[answer.verdict for answer in answers],
+        note=[answer.note for answer in answers],
     )
     return lines.reindex(columns=list(JUDGED_COLUMNS)).astype(JUDGED_COLUMNS)
 
 
-def _rules(lines: pd.DataFrame) -> list[str]:
+def _rules(lines: "pd.DataFrame") -> list[str]:
     names = [name for name in Rules.__struct_fields__ if name in lines]
     return [" ".join(name for name in names if getattr(line, name)) for line in lines.itertuples(index=False)]
 
 
-def ground_truth(lines: pd.DataFrame) -> str:
+def ground_truth(lines: "pd.DataFrame") -> str:
     """The labels as JSON Lines, as Model Monitor merges them with what was captured; unsure is no label.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-model-quality-merge.html
@@ -83,7 +87,7 @@ def ground_truth(lines: pd.DataFrame) -> str:
     return "".join(json.dumps(record) + "\n" for record in records)
 
 
-def latest(judged: pd.DataFrame) -> pd.DataFrame:
+def latest(judged: "pd.DataFrame") -> "pd.DataFrame":
     """The verdict that counts for each line of each run: the last one given, whatever the order of the rows.
 
     A verdict that is given again says nothing new: it keeps the date of when it was given first.
@@ -93,7 +97,7 @@ def latest(judged: pd.DataFrame) -> pd.DataFrame:
     return ordered[~same.to_numpy(bool)].drop_duplicates(["run", "line"], keep="last").reset_index(drop=True)
 
 
-def labels(judged: pd.DataFrame) -> pd.DataFrame:
+def labels(judged: "pd.DataFrame") -> "pd.DataFrame":
     """The lines whose latest verdict tells whether they are an error, with `is_error`: query is, fine is not.
 
     Unsure is neither.
@@ -102,9 +106,11 @@ def labels(judged: pd.DataFrame) -> pd.DataFrame:
     return known.assign(is_error=(known["verdict"] == "query").to_numpy(bool))
 
 
-def read_labels(bucket: str, family: str | None = None) -> pd.DataFrame:
+def read_labels(bucket: str, family: str | None = None) -> "pd.DataFrame":
     """All labels that reviewers gave so far, in the columns of the dataset and `is_error`; of one family, or (empty) of
     none, or (None) of all."""
+    import pandas as pd
+
     keys = [key for key in store.keys(bucket, JUDGED_PREFIX) if key.endswith(".parquet")]
     keys = [key for key in keys if family is None or is_judged_of(key, family)]
     read = datasets.read_dataset(bucket, keys) if keys else pd.DataFrame(columns=list(JUDGED_COLUMNS))

@@ -1,9 +1,9 @@
 """One judgement on every line: the forest's score and the rules' hits as one score, and the threshold on it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.messages import MOVED_BY_VERDICTS, ChosenThreshold
@@ -11,13 +11,16 @@ from suspicious_lines.ranking import Reference
 from suspicious_lines.rules import Rules
 from suspicious_lines.thresholds import Goal, Scored, Threshold, choose
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @dataclass(frozen=True)
 class Judgement:
     """`lines` have gained `score` and `suspicious`; `hits` are masks over them; `scored` is what the threshold was
     chosen from."""
 
-    lines: pd.DataFrame
+    lines: "pd.DataFrame"
     hits: dict[str, np.ndarray]
     reference: Reference
     scored: Scored
@@ -25,7 +28,7 @@ class Judgement:
 
 
 def judge(
-    lines: pd.DataFrame, encoder: Encoder, rules: Rules, goal: Goal, judged: pd.DataFrame | None = None
+    lines: "pd.DataFrame", encoder: Encoder, rules: Rules, goal: Goal, judged: "pd.DataFrame | None" = None
 ) -> Judgement:
     """Judges lines that have the forest's `model_score`, measured against one another.
 
@@ -42,7 +45,7 @@ def judge(
 
 
 def judge_by(
-    lines: pd.DataFrame, encoder: Encoder, rules: Rules, reference: Reference, value: float, chosen: ChosenThreshold
+    lines: "pd.DataFrame", encoder: Encoder, rules: Rules, reference: Reference, value: float, chosen: ChosenThreshold
 ) -> Judgement:
     """Judges new lines by `value`, measured against those that `chosen` was chosen on when the model was trained."""
     hits = rules.hits(lines, encoder)
@@ -52,7 +55,7 @@ def judge_by(
     return _judgement(lines, hits, reference, scored, threshold)
 
 
-def to_scored(lines: pd.DataFrame, hits: dict[str, np.ndarray], reference: Reference) -> Scored:
+def to_scored(lines: "pd.DataFrame", hits: dict[str, np.ndarray], reference: Reference) -> Scored:
     model_scores = lines["model_score"].to_numpy()
     return Scored(
         score=reference.score(model_scores, hits),
@@ -65,7 +68,7 @@ def to_scored(lines: pd.DataFrame, hits: dict[str, np.ndarray], reference: Refer
 
 
 def _judgement(
-    lines: pd.DataFrame, hits: dict[str, np.ndarray], reference: Reference, scored: Scored, threshold: Threshold
+    lines: "pd.DataFrame", hits: dict[str, np.ndarray], reference: Reference, scored: Scored, threshold: Threshold
 ) -> Judgement:
     judged = lines.assign(score=scored.score, suspicious=threshold.flagged)
     return Judgement(judged, hits, reference, scored, threshold)

@@ -7,10 +7,9 @@ errors that were not flagged (recall). docs/decisions/0009-learning-from-verdict
 """
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import pandas as pd
 from msgspec import Meta
 
 from suspicious_lines.documents import Count, Document, Share
@@ -18,6 +17,9 @@ from suspicious_lines.model_messages import LiveModel
 from suspicious_lines.quality import wilson
 from suspicious_lines.review_messages import VerdictCounts
 from suspicious_lines.suppressing import Suppression
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A score is -ln(share of lines at least so suspicious): a step of 0.25 flags at most e^0.25 = 1.28 times as many
 # lines, or as few; all steps together at most e = 2.72 times those of the threshold that training chose.
@@ -73,7 +75,7 @@ class Review(Lesson):
     proposals: list[Suppression]
 
 
-def flagged_by(judged: pd.DataFrame, live: LiveModel) -> pd.DataFrame:
+def flagged_by(judged: "pd.DataFrame", live: LiveModel) -> "pd.DataFrame":
     """The judged lines that the live model flagged and would flag by its present threshold.
 
     Suppressed ones are among them: that an operator hides a pattern makes the model no better.
@@ -83,7 +85,7 @@ def flagged_by(judged: pd.DataFrame, live: LiveModel) -> pd.DataFrame:
     return judged[own & flagged & (judged["score"] >= live.threshold).to_numpy(bool)]
 
 
-def by_group(judged: pd.DataFrame, column: str) -> dict[str, Precision]:
+def by_group(judged: "pd.DataFrame", column: str) -> dict[str, Precision]:
     """The precision by the values of a column, most judged lines first."""
     groups = {
         str(name): Precision.of(lines["is_error"].to_numpy(bool))
@@ -92,7 +94,7 @@ def by_group(judged: pd.DataFrame, column: str) -> dict[str, Precision]:
     return dict(sorted(groups.items(), key=lambda group: -group[1].judged))
 
 
-def since_last_change(judged: pd.DataFrame, live: LiveModel) -> pd.DataFrame:
+def since_last_change(judged: "pd.DataFrame", live: LiveModel) -> "pd.DataFrame":
     """The lines judged after the live model was last promoted, rolled back or recalibrated.
 
     Only they tell of the present threshold without bias: it was chosen by looking at those before.

@@ -1,7 +1,8 @@
 """What a judgement is worth: the figures of metrics.json."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from suspicious_lines import quality
 from suspicious_lines.encoder import Encoder
@@ -11,10 +12,13 @@ from suspicious_lines.quality import Caught, FoundBy, HeldOut, Metrics
 from suspicious_lines.rules import Rules
 from suspicious_lines.thresholds import Goal, Scored, held_out_flags
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def measure(
     judgement: Judgement,
-    flagged: pd.DataFrame,
+    flagged: "pd.DataFrame",
     encoder: Encoder,
     dataset: Dataset,
     held_out: HeldOut | None = None,
@@ -52,7 +56,7 @@ def measure(
     )
 
 
-def _counted(lines: pd.DataFrame) -> FoundBy:
+def _counted(lines: "pd.DataFrame") -> FoundBy:
     known = lines["error"].dropna()
     return FoundBy(lines=len(lines), errors=int(known.sum()) if len(known) else None)
 
@@ -72,7 +76,7 @@ def try_held_out(scored: Scored, goal: Goal) -> HeldOut | None:
     )
 
 
-def try_planted(judgement: Judgement, planted: pd.DataFrame, encoder: Encoder, rules: Rules) -> dict[str, Caught]:
+def try_planted(judgement: Judgement, planted: "pd.DataFrame", encoder: Encoder, rules: Rules) -> dict[str, Caught]:
     """How many of the self-test's lines, which have `model_score` and `planted`, would have been flagged."""
     scores = judgement.reference.score(planted["model_score"].to_numpy(), rules.hits(planted, encoder))
     caught = scores >= judgement.threshold.value

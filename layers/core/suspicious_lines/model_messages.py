@@ -8,6 +8,12 @@ from msgspec import Meta
 from suspicious_lines.messages import Family, Message, Run, Upload
 from suspicious_lines.score_messages import ModelInUse
 
+# Why there is nothing to compare a new model with.
+NOTHING_LIVE = "no model was live before"
+DOES_NOT_SCORE = "the live model does not score any more: its endpoint is gone or gives other answers than scores"
+REJECTED = "the live model was rejected in the registry, and there was no former one to go back to"
+UNREADABLE = "the live model was left by another version of this product or its files are gone: it cannot be compared"
+
 
 class ChampionRequest(Message):
     """`parts`: the run's own; `gone`: the endpoint that an earlier try found deleted or useless, or empty."""

@@ -6,10 +6,10 @@ The baseline is the live model's own validation lines: a fifth of its training f
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import pandas as pd
 from msgspec import DecodeError, to_builtins
 from msgspec.structs import replace
 
@@ -31,6 +31,9 @@ from suspicious_lines.rules import Rules
 from suspicious_lines.scoring import score_features, sender
 from suspicious_lines.settings import family_names
 from suspicious_lines.yardstick import Yardstick, read_yardstick
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Below this, chance alone makes nearly any index; a day of fewer lines is told, not judged.
 FEWEST_LINES = 200
@@ -74,7 +77,7 @@ def measure_drift(request: DriftRequest, settings: DriftSettings) -> Drift:
     bucket, day = settings.data_bucket, _day(request)
     models = {family: find_live_model(bucket, family) for family in ("", *family_names(settings.families))}
     keys = store.keys(bucket, f"{CAPTURED_PREFIX}dt={day.isoformat()}/") if any(models.values()) else []
-    captured = datasets.read_dataset(bucket, keys) if keys else pd.DataFrame({"model_run": []})
+    captured = datasets.read_dataset(bucket, keys) if keys else None
     return _worst(
         [
             _measured(DriftReport(day=day, family=family), live, captured, keys, settings)
@@ -84,24 +87,31 @@ def measure_drift(request: DriftRequest, settings: DriftSettings) -> Drift:
 
 
 def _measured(
-    report: DriftReport, live: LiveModel | None, captured: pd.DataFrame, keys: list[str], settings: DriftSettings
+    report: DriftReport,
+    live: LiveModel | None,
+    captured: "pd.DataFrame | None",
+    keys: list[str],
+    settings: DriftSettings,
 ) -> Drift:
     """Measures what the live model of a family, or of none, scored; `keys`: of what was captured of all of them."""
     bucket = settings.data_bucket
     if live is None:
         return _write(replace(report, note="no model is live"), bucket, None)
-    lines = captured[(captured["model_run"] == live.run).to_numpy()].reset_index(drop=True)
+    lines = None
+    if captured is not None:
+        lines = captured[(captured["model_run"] == live.run).to_numpy()].reset_index(drop=True)
+    count = 0 if lines is None else len(lines)
     found = {
         "model_run": live.run,
         "promoted_at": live.promoted_at,
         "threshold": live.threshold,
         "runs": len(keys),
-        "lines": len(lines),
-        "lines_of_other_models": len(captured) - len(lines),
+        "lines": count,
+        "lines_of_other_models": 0 if captured is None else len(captured) - count,
     }
     report = replace(report, **found)
-    if len(lines) < FEWEST_LINES:
-        few = f"the live model scored {len(lines)} lines, and {FEWEST_LINES} are needed to tell drift from chance"
+    if lines is None or count < FEWEST_LINES:
+        few = f"the live model scored {count} lines, and {FEWEST_LINES} are needed to tell drift from chance"
         return _write(replace(report, note=few), bucket, live)
     rules = Rules.read(bucket)
     watched = Watched(live, read_yardstick(bucket, live.run, rules), rules)
@@ -131,16 +141,16 @@ def _worst(found: list[Drift]) -> Drift:
     )
 
 
-def judged(watched: Watched, lines: pd.DataFrame) -> list[Measure]:
+def judged(watched: Watched, lines: "pd.DataFrame") -> list[Measure]:
     """All that can be measured of lines and of what was said of them."""
     baseline, encoder, threshold = watched.model.past, watched.model.encoder, watched.live.threshold
-    flagged = [pd.Series(frame["score"] >= threshold, name="flagged") for frame in (baseline, lines)]
-    unseen = [pd.Series(encoder.unseen(frame), name="unseen") for frame in (baseline, lines)]
+    flagged = [frame["score"].to_numpy() >= threshold for frame in (baseline, lines)]
+    unseen = [encoder.unseen(frame) for frame in (baseline, lines)]
     matters = [frame["matter_number"] for frame in (baseline, lines)]
     return [
         *drift.stability(baseline, lines, encoder, MEASURES),
-        drift.share("lines above the threshold", flagged, matters, MEASURES),
-        drift.share("lines with a category unseen in training", unseen, matters, MEASURES),
+        drift.share("flagged", "lines above the threshold", flagged, matters, MEASURES),
+        drift.share("unseen", "lines with a category unseen in training", unseen, matters, MEASURES),
     ]
 
 
@@ -154,12 +164,12 @@ def _day(request: DriftRequest) -> date:
         raise InvalidUploadError("the execution's input", "day is no date", 'Give {"day": "2026-11-23"}.') from error
 
 
-def _planted_scores(watched: Watched, lines: pd.DataFrame, bucket: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _planted_scores(watched: Watched, lines: "pd.DataFrame", bucket: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Which errors, planted among the baseline's and among the day's lines, are caught: two masks. A model without an
     endpoint cannot be asked."""
     send = sender(watched.live.endpoint_name, bucket, RunFiles(watched.live.run))
     caught = []
-    for frame in (watched.model.past, lines.assign(error=pd.array([pd.NA] * len(lines), dtype="boolean"))):
+    for frame in (watched.model.past, lines.assign(error=False)):
         planted = plant(frame, seed)
         scores = np.array(score_features(features_csv(watched.model.encoder, planted), send))
         joined = watched.model.reference.score(scores, watched.rules.hits(planted, watched.model.encoder))

@@ -26,12 +26,12 @@ def plant(lines: "pd.DataFrame", seed: int) -> "pd.DataFrame":
     return copies.assign(**altered(copies, rng))
 
 
-def picked(count: int, rng: np.random.Generator) -> np.ndarray:
+def picked(count: int, rng: "np.random.Generator") -> np.ndarray:
     """Which of `count` lines to copy: positions, as many of each kind, in the order of KINDS."""
     return np.concatenate([rng.choice(count, min(LINES_PER_KIND, count), replace=False) for _ in KINDS])
 
 
-def altered(copies: Lines, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def altered(copies: Lines, rng: "np.random.Generator") -> dict[str, np.ndarray]:
     """The columns of the copies of `picked` lines that planting changes; `rng` is the one that picked them."""
     kinds = np.repeat(KINDS, len(copies) // len(KINDS))
     minutes, fee, total = (number(copies, column).copy() for column in ("minutes", "fee", "total"))

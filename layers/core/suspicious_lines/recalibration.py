@@ -1,8 +1,8 @@
 """Moves the live threshold by what reviewers said: one conditional write, once a review run."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from msgspec.structs import replace
 
 from suspicious_lines import store
@@ -12,9 +12,12 @@ from suspicious_lines.learning import Precision, Recalibration, better_threshold
 from suspicious_lines.model_messages import LiveModel, ModelChange
 from suspicious_lines.promotion import LISTED, change_live_model
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def recalibrate(
-    bucket: str, review_run: str, judged: pd.DataFrame, floor: float, fewest: int, family: str = ""
+    bucket: str, review_run: str, judged: "pd.DataFrame", floor: float, fewest: int, family: str = ""
 ) -> tuple[LiveModel | None, Recalibration | None]:
     """The live model of a family, or of none, afterwards, and its move where these verdicts moved it, by this try or an
     earlier one.
@@ -40,7 +43,7 @@ def recalibrate(
 
 
 def _recalibrated(
-    live: LiveModel, bucket: str, review_run: str, judged: pd.DataFrame, floor: float, fewest: int
+    live: LiveModel, bucket: str, review_run: str, judged: "pd.DataFrame", floor: float, fewest: int
 ) -> tuple[Recalibration | None, LiveModel]:
     trained = store.get_json(bucket, RunFiles(live.run).result("metrics.json"))["threshold"]["value"]
     if earlier := next((change for change in live.history if change.review_run == review_run), None):

@@ -1,13 +1,15 @@
 """What the reviewer's page shows, as plain data: numbers are rounded, distributions are counted here."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from msgspec import to_builtins
 
 from suspicious_lines.encoder import CATEGORIES
 from suspicious_lines.quality import Metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BINS = 24
 CURVE_POINTS = 200
@@ -17,7 +19,7 @@ _TOLD = ["field", "reason", "expected_low", "expected_high", "shares", "at_stake
 
 
 def report_data(
-    run: str, key: str, lines: pd.DataFrame, flagged: pd.DataFrame, metrics: Metrics, past: pd.DataFrame
+    run: str, key: str, lines: "pd.DataFrame", flagged: "pd.DataFrame", metrics: Metrics, past: "pd.DataFrame"
 ) -> dict[str, Any]:
     """`lines`: all scored lines with `score`; `flagged`: the explained ones, worst first; `past`: the lines that show
     what is usual."""
@@ -34,7 +36,7 @@ def report_data(
     }
 
 
-def _lines(flagged: pd.DataFrame, groups: dict[tuple[str, ...], str]) -> list[dict[str, Any]]:
+def _lines(flagged: "pd.DataFrame", groups: dict[tuple[str, ...], str]) -> list[dict[str, Any]]:
     shown = flagged[_LINE + _TOLD].assign(score=flagged["score"].round(4)).astype(object)
     rows = shown.where(shown.notna(), None).to_dict("records")
     rules = [names.split() for names in flagged["rules"]]
@@ -42,7 +44,7 @@ def _lines(flagged: pd.DataFrame, groups: dict[tuple[str, ...], str]) -> list[di
     return [row | {"rules": told, "peers": group} for row, told, group in zip(rows, rules, peers, strict=True)]
 
 
-def _peers(lines: pd.DataFrame, groups: dict[tuple[str, ...], str]) -> dict[str, dict[str, Any]]:
+def _peers(lines: "pd.DataFrame", groups: dict[tuple[str, ...], str]) -> dict[str, dict[str, Any]]:
     """The distribution of each group's minutes and fees; of all lines of the activity where the group is too small."""
     numbers = {name: lines[name].to_numpy() for name in ("minutes", "fee")}
     narrow = lines.groupby(CATEGORIES, observed=True).indices
@@ -70,7 +72,7 @@ def _histogram(values: np.ndarray, most: float) -> dict[str, Any]:
     return {"edges": [round(float(edge), 4) for edge in edges], "counts": [int(count) for count in counts]}
 
 
-def _curve(lines: pd.DataFrame) -> list[list[float]] | None:
+def _curve(lines: "pd.DataFrame") -> list[list[float]] | None:
     """(recall, precision, score) at cuts from the highest score down; None without a known error."""
     labelled = lines[lines["error"].notna()].sort_values("score", ascending=False)
     is_error = labelled["error"].to_numpy(bool)
@@ -86,7 +88,7 @@ def _curve(lines: pd.DataFrame) -> list[list[float]] | None:
     return [[round(float(value), 4) for value in point] for point in curve]
 
 
-def _firms(lines: pd.DataFrame, flagged: pd.DataFrame) -> list[dict[str, Any]]:
+def _firms(lines: "pd.DataFrame", flagged: "pd.DataFrame") -> list[dict[str, Any]]:
     """Every firm with a flagged line, the most money first."""
     scored = lines["firm_name"].value_counts()
     found = flagged.groupby("firm_name", observed=True)["at_stake"].agg(["size", "sum"])

@@ -2,13 +2,13 @@
 
 import functools
 from datetime import UTC, date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from msgspec.structs import replace
 
 from suspicious_lines import datasets, store
 from suspicious_lines.capturing import capture
+from suspicious_lines.checking import COLUMNS, FIELDS
 from suspicious_lines.contested import Verdict, share_of, together
 from suspicious_lines.encoder import Encoder
 from suspicious_lines.errors import RunEndedError
@@ -16,7 +16,6 @@ from suspicious_lines.explain import Score, explain
 from suspicious_lines.hosting_modes import mode_of
 from suspicious_lines.judging import Judgement, found_by, judge, judge_by
 from suspicious_lines.layout import RunFiles, captured_key, is_challengers
-from suspicious_lines.lines import COLUMNS, FIELDS
 from suspicious_lines.measuring import measure, try_held_out, try_planted
 from suspicious_lines.quality import Metrics
 from suspicious_lines.receipts import find_receipt, refuse_ended
@@ -32,6 +31,9 @@ from suspicious_lines.suppressing import Suppressions, suppress
 from suspicious_lines.thresholds import Goal
 from suspicious_lines.train_messages import Results, ThresholdRequest
 from suspicious_lines.yardstick import Yardstick, read_encoder, read_scored, read_yardstick
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # The columns of suspicious_lines.csv, in this order for ever: people build on them.
 FLAGGED_COLUMNS = {
@@ -126,7 +128,7 @@ def _verdict(
     return Verdict(used, judgement, _explained(judgement, model.encoder, rules, used.endpoint_name, bucket, files))
 
 
-def _capture(request: FlagRequest, bucket: str, day: date, captured: pd.DataFrame) -> None:
+def _capture(request: FlagRequest, bucket: str, day: date, captured: "pd.DataFrame") -> None:
     """Adds the run's lines to the dataset of all runs, unless the run has failed: its lines count where they are
     scored again. ReportFailure takes them away once its receipt is written, so that one of the two sees the other."""
     key = captured_key(day, request.run)
@@ -142,7 +144,7 @@ def _write(
     files: RunFiles,
     settings: FlagSettings,
     judgement: Judgement,
-    flagged: pd.DataFrame,
+    flagged: "pd.DataFrame",
     metrics: Metrics,
     report: dict[str, Any],
 ) -> Results:
@@ -158,7 +160,7 @@ def _write(
 
 def _explained(
     judgement: Judgement, encoder: Encoder, rules: Rules, endpoint_name: str, bucket: str, files: RunFiles
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """The flagged lines, worst first, with why."""
     score: Score | None = None
     if mode_of(endpoint_name).endpoint:
@@ -175,7 +177,7 @@ def _explained(
     )
 
 
-def flagged_csv(flagged: pd.DataFrame) -> str:
+def flagged_csv(flagged: "pd.DataFrame") -> str:
     """The flagged lines, worst first; what is not known is empty."""
     rounded = {name: flagged[name].round(4) for name in ("score", "threshold", "model_score")}
     shown = flagged.assign(**rounded)[list(FLAGGED_COLUMNS)].astype(object)

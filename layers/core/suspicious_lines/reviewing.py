@@ -3,9 +3,8 @@
 import io
 import json
 from datetime import UTC
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow.parquet as pq
 from msgspec.structs import asdict, replace
 
@@ -22,6 +21,9 @@ from suspicious_lines.settings import BucketSettings, family_names
 from suspicious_lines.spreadsheet import from_csv, to_csv
 from suspicious_lines.suppressing import Suppressions, propose
 from suspicious_lines.verdicts import Answer, check, read_rows, require_some, wanted_lines
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_UPLOAD_MB = 20
 
@@ -46,15 +48,7 @@ def read_verdicts(request: VerdictsRequest, settings: BucketSettings) -> Verdict
     refused = [(refusal.line, refusal.column, refusal.value, refusal.reason) for refusal in answers.refused]
     store.put(bucket, files.rejected, to_csv(["Line", "Column", "Value", "Reason"], refused), "text/csv; charset=utf-8")
     require_some(answers, key)
-    by_run: dict[str, list[Answer]] = {}
-    for answer in answers.kept:
-        by_run.setdefault(answer.run, []).append(answer)
-    by_family: dict[str, list[pd.DataFrame]] = {}
-    for run, told in by_run.items():
-        receipt, scored = runs[run]
-        lines = judged_lines(request.run, request.started_at, told, scored, _listed(bucket, run), receipt)
-        by_family.setdefault(receipt.get("family", ""), []).append(lines)
-    judged = {family: pd.concat(frames, ignore_index=True) for family, frames in by_family.items()}
+    judged = _judged(request, bucket, answers.kept, runs)
     for family, lines in judged.items():
         key = judged_key(request.started_at.astimezone(UTC).date(), request.run, family)
         datasets.write_dataset(lines, bucket, key)
@@ -63,7 +57,7 @@ def read_verdicts(request: VerdictsRequest, settings: BucketSettings) -> Verdict
     return Verdicts(counts=answers.counts(), sha256=stream.hexdigest())
 
 
-def _answered(bucket: str, run: str, lines: set[int]) -> tuple[dict[str, Any], pd.DataFrame] | None:
+def _answered(bucket: str, run: str, lines: set[int]) -> "tuple[dict[str, Any], pd.DataFrame] | None":
     """The receipt of a run and those of these lines that it scored; None where the run has no results."""
     files = RunFiles(run)
     receipt = store.get_with_etag(bucket, files.receipt)
@@ -76,6 +70,23 @@ def _answered(bucket: str, run: str, lines: set[int]) -> tuple[dict[str, Any], p
     # Only the rows that are asked for: a run may have scored millions.
     table = pq.read_table(io.BytesIO(scored[0]), filters=[("line", "in", sorted(lines))])
     return told, table.to_pandas()
+
+
+def _judged(
+    request: VerdictsRequest, bucket: str, answers: list[Answer], runs: "dict[str, tuple[dict[str, Any], pd.DataFrame]]"
+) -> "dict[str, pd.DataFrame]":
+    """The answers in the columns of the dataset, by family; `runs`: what `_answered` found of each."""
+    import pandas as pd
+
+    by_run: dict[str, list[Answer]] = {}
+    for answer in answers:
+        by_run.setdefault(answer.run, []).append(answer)
+    by_family: dict[str, list[pd.DataFrame]] = {}
+    for run, told in by_run.items():
+        receipt, scored = runs[run]
+        lines = judged_lines(request.run, request.started_at, told, scored, _listed(bucket, run), receipt)
+        by_family.setdefault(receipt.get("family", ""), []).append(lines)
+    return {family: pd.concat(frames, ignore_index=True) for family, frames in by_family.items()}
 
 
 def _listed(bucket: str, run: str) -> list[dict[str, str]]:
@@ -115,7 +126,7 @@ def learn_from_verdicts(request: LearnRequest, settings: LearnSettings) -> Lesso
     )
 
 
-def _lesson(run: str, judged: pd.DataFrame, settings: LearnSettings, family: str) -> Lesson:
+def _lesson(run: str, judged: "pd.DataFrame", settings: LearnSettings, family: str) -> Lesson:
     """What the verdicts say of the live model of a family, or of none, once they have moved its threshold."""
     bucket, floor, fewest = settings.data_bucket, settings.precision_floor, settings.recalibration_verdicts
     live, moved = recalibrate(bucket, run, judged, floor, fewest, family)

@@ -7,16 +7,19 @@ in scored_lines.parquet and in the captured dataset, with the suppression's name
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import pandas as pd
 from msgspec import Meta, convert
 
 from suspicious_lines.configuration import Configuration
 from suspicious_lines.documents import Document
-from suspicious_lines.judging import Judgement
 from suspicious_lines.quality import wilson
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from suspicious_lines.judging import Judgement
 
 # A pattern is proposed where less than this share of its lines is an error, 95 % sure. That takes 12 verdicts that are
 # all fine (Wilson's bound of 0 in 12 is 0.243), 21 with one query among them: fewer could be luck.
@@ -41,7 +44,7 @@ class Suppression(Document, forbid_unknown_fields=True):
     at_stake_up_to: Annotated[float, Meta(ge=0, description="a line with more at stake is listed all the same")]
     until: Annotated[date | None, Meta(description="the last day on which it applies, UTC")] = None
 
-    def matches(self, flagged: pd.DataFrame) -> np.ndarray:
+    def matches(self, flagged: "pd.DataFrame") -> np.ndarray:
         """A mask over explained lines."""
         told = {name: getattr(self, name) for name in _PATTERN if getattr(self, name) is not None}
         same = [(flagged[name].astype(object) == value).to_numpy(bool) for name, value in told.items()]
@@ -60,9 +63,9 @@ class Suppressions(Configuration):
         if len(names) != len(set(names)):
             raise ValueError("two suppressions have the same name")
 
-    def matching(self, flagged: pd.DataFrame, day: date) -> pd.Series:
+    def matching(self, flagged: "pd.DataFrame", day: date) -> "pd.Series":
         """The name of the suppression in force on `day` that matches each line; NA where none does."""
-        found = pd.Series(pd.NA, index=flagged.index, dtype="string")
+        found = flagged.assign(suppressed_by=None)["suppressed_by"].astype("string")
         for suppression in reversed(self.suppressions):
             if suppression.until is None or day <= suppression.until:
                 found[suppression.matches(flagged)] = suppression.name
@@ -70,8 +73,8 @@ class Suppressions(Configuration):
 
 
 def suppress(
-    judgement: Judgement, explained: pd.DataFrame, suppressions: Suppressions, day: date
-) -> tuple[Judgement, pd.DataFrame]:
+    judgement: "Judgement", explained: "pd.DataFrame", suppressions: Suppressions, day: date
+) -> "tuple[Judgement, pd.DataFrame]":
     """Takes what a suppression matches off the list.
 
     Returns the judgement, whose lines gain `suppressed_by` and are `suspicious` only where they are listed, and the
@@ -84,7 +87,7 @@ def suppress(
     return replace(judgement, lines=lines), explained[names.isna().to_numpy(bool)]
 
 
-def propose(judged: pd.DataFrame, accepted: Suppressions, day: date) -> list[Suppression]:
+def propose(judged: "pd.DataFrame", accepted: Suppressions, day: date) -> list[Suppression]:
     """Suppressions for what reviewers keep calling fine, beyond those that are in force already.
 
     `judged`: flagged lines with the pattern's columns, `at_stake` and `is_error`. A line serves one proposal only. The

@@ -1,10 +1,9 @@
 """What a trial has shown so far: how a model in the shadow differs from the live one, or what each did of its share."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import pandas as pd
 from msgspec import Meta
 
 from suspicious_lines import datasets, store
@@ -18,6 +17,9 @@ from suspicious_lines.messages import Message
 from suspicious_lines.promotion import find_live_model
 from suspicious_lines.settings import BucketSettings
 from suspicious_lines.trial_messages import TrialRequest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LISTED = 20
 Correlation = Annotated[float, Meta(ge=-1, le=1)]
@@ -109,7 +111,7 @@ def report_trial(request: TrialRequest, settings: BucketSettings) -> TrialReport
     return report
 
 
-def agreement(captured: pd.DataFrame) -> Agreement:
+def agreement(captured: "pd.DataFrame") -> Agreement:
     """`captured`: columns `run`, `line`, `score`, `flagged`, `challenger_score` and `challenger_flagged`."""
     live, other = (captured[name].to_numpy(bool) for name in ("flagged", "challenger_flagged"))
     scores, theirs = (captured[name].to_numpy(np.float64) for name in ("score", "challenger_score"))

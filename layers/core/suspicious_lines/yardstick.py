@@ -1,9 +1,9 @@
 """What runs left for judging lines: their scored lines, and what a model measures other lines against."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
-import pandas as pd
 
 from suspicious_lines import datasets, store
 from suspicious_lines.encoder import Encoder
@@ -14,13 +14,16 @@ from suspicious_lines.quality import Metrics
 from suspicious_lines.ranking import Reference
 from suspicious_lines.rules import Rules
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @dataclass(frozen=True)
 class Yardstick:
     """`past`: the lines that the model's run scored; `reference` is made of them, by the rules of today."""
 
     encoder: Encoder
-    past: pd.DataFrame
+    past: "pd.DataFrame"
     reference: Reference
     chosen: ChosenThreshold
 
@@ -43,7 +46,7 @@ def read_encoder(bucket: str, files: RunFiles) -> Encoder:
     return Encoder.from_json(store.get_bytes(bucket, files.encoder).decode())
 
 
-def read_scored(bucket: str, files: RunFiles, parts: list[str]) -> pd.DataFrame:
+def read_scored(bucket: str, files: RunFiles, parts: list[str]) -> "pd.DataFrame":
     """The lines of these parts with the forest's `model_score`.
 
     Raises:
