@@ -83,7 +83,8 @@ def _parameters(place: Place) -> list[dict[str, Any]]:
 
 def _preprocess(place: Place) -> dict[str, Any]:
     names = ["SplitSeed", "LinesPerPart"]
-    environment = {"UPLOAD": get("Parameters.Upload")} | _environment(names)
+    no_store = {"FEATURE_GROUP": "", "TRAIN_ON_STORED_DAYS": "0"}
+    environment = {"UPLOAD": get("Parameters.Upload")} | no_store | _environment(names)
     arguments = _processing(place, "preprocess", environment, [], ("dataset", "pipeline/dataset"))
     return {
         "Name": "Preprocess",

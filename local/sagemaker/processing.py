@@ -136,6 +136,15 @@ def _inside(path: str, root: Path) -> Path:
     return root / path.removeprefix(f"{ROOT}/")
 
 
+def _inherited() -> dict[str, str]:
+    """What a job finds that was not ordered: an account and its endpoints, and what any process needs."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("AWS_", "LC_")) or name in {"HOME", "LANG", "PATH", "TZ", calls.FOLDER}
+    }
+
+
 def _run(job: ProcessingJob, root: Path) -> int:
     """The exit code of the entrypoint. Ended once the job was stopped or ran too long, and the process with it."""
     specification = job.request["AppSpecification"]
@@ -146,7 +155,7 @@ def _run(job: ProcessingJob, root: Path) -> int:
     own = {name: value.replace(ROOT, str(root)) for name, value in job.request.get("Environment", {}).items()}
     process = subprocess.Popen(
         [word.replace(ROOT, str(root)) for word in command],
-        env={**os.environ, "TMPDIR": str(root), **own},
+        env=_inherited() | {"TMPDIR": str(root)} | own,
         cwd=root,
         stdin=subprocess.DEVNULL,
     )

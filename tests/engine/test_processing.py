@@ -61,6 +61,13 @@ def keys(sagemaker: SageMaker, folder: str) -> list[str]:
     return [each["Key"].removeprefix(folder) for each in found]
 
 
+def test_a_job_finds_no_variable_that_it_was_not_given(sagemaker, monkeypatch):
+    monkeypatch.setenv("FEATURE_GROUP", "of-the-engine")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    code = "import os, sys; sys.exit('FEATURE_GROUP' in os.environ or 'AWS_REGION' not in os.environ)"
+    assert processed(sagemaker, job_request(code))["ProcessingJobStatus"] == "Completed"
+
+
 def test_the_entrypoint_gets_its_inputs_and_its_outputs_are_uploaded(sagemaker: SageMaker) -> None:
     prefix, code = sagemaker.put(b"1,2\n"), sagemaker.put(COPY)
     folder = f"processed/{uuid.uuid4().hex}/"
