@@ -35,7 +35,7 @@ from suspicious_lines.errors import InvalidUploadError
 
 MOST_CELL_CHARACTERS = 10_000
 BATCH_CHARACTERS = 1 << 14
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 21
 BLOCKS_AT_ONCE = 2
 MOST_LINE_BYTES = 1 << 24
 SAVE_AS = "Save the sheet as 'CSV UTF-8 (comma delimited)' and drop it again."

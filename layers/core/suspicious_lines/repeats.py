@@ -9,7 +9,7 @@ import pyarrow as pa
 from suspicious_lines import arrow
 from suspicious_lines.peers import number
 
-PARTITIONS = 64
+PARTITIONS = 16
 _ENTRY = np.dtype([("hash", np.uint64), ("total", np.float64), ("line", np.int64)])
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _NOT_COMPARED = {"line", "error"}

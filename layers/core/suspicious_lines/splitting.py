@@ -13,7 +13,7 @@ from suspicious_lines.spilling import Spill, cut
 
 TRAIN_SHARE = 0.8
 LINES_PER_DRAW = 1 << 17
-LINES_AT_ONCE = 1 << 15
+LINES_AT_ONCE = 1 << 16
 
 
 class Draw:
