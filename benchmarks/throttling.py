@@ -33,7 +33,7 @@ class Burst:
     seconds: float = 1.0  # that a part takes the endpoint
 
 
-BURSTS = [Burst(24, 8, 1, 0.3), Burst(24, 8, 1), Burst(24, 8, 5), Burst(100, 8, 5), Burst(1, 40, 5)]
+BURSTS = [Burst(24, 8, 1, 0.07), Burst(24, 8, 1), Burst(24, 8, 5), Burst(100, 8, 5), Burst(1, 40, 5)]
 
 
 @dataclass(frozen=True)
