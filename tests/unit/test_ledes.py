@@ -288,10 +288,11 @@ def test_a_mapping_of_ones_own():
         ("{}", "missing required field `firms`"),
         (
             json.dumps(msgspec.to_builtins(Mapping.default()) | {"resources": {"PT": ""}}),
-            "resources.PT: Expected 1 to ",
+            "Expected `str` of length >= 1 - at `$.resources.PT`",
         ),
         ('{"people": {}}', "unknown field `people`"),
         ("{", "truncated"),
+        ('{"firms": {"A": "M\u00fcller"}}'.encode("latin-1"), "'utf-8' codec can't decode byte 0xfc"),
     ],
 )
 def test_a_wrong_mapping_says_what_is_wrong(text, told):

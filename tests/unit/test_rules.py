@@ -71,3 +71,12 @@ def test_a_wrong_configuration_names_its_fault(text, told):
     with pytest.raises(SettingsError, match=r"config/rules\.json is wrong") as wrong:
         Rules.from_json(text)
     assert told in str(wrong.value)
+
+
+def test_a_wrong_entry_among_many_is_named():
+    with pytest.raises(SettingsError, match=r"Expected `array` of length 2, got 1 - at `\$\.rate\.cards\.Senior`"):
+        changed(rate={"cards": {"Junior": [100, 250], "Senior": [100]}})
+
+
+def test_a_number_may_be_written_as_text():
+    assert changed(rate={"tolerance": "0.5", "cards": {"Junior": ["100", "250"]}}).rate.tolerance == 0.5

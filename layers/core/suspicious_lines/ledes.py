@@ -90,6 +90,8 @@ _ADJUSTMENT_LINE = "is an adjustment of a whole invoice, not work"
 _TYPES = {"F": "", "E": "is an expense, not work", "IF": _ADJUSTMENT_LINE, "IE": _ADJUSTMENT_LINE}
 _ASK_FOR = f"Ask the firm for LEDES 1998B, the one version of LEDES that is read (its first line is {VERSION})."
 
+Name = Annotated[str, Meta(min_length=1, max_length=MOST_TEXT_CHARACTERS)]
+
 
 def _code(code: str) -> str:
     return " ".join(code.split()).upper()
@@ -103,23 +105,19 @@ class Mapping(Configuration):
 
     FILE = "ledes.json"
 
-    firms: Annotated[dict[str, str], Meta(description="firm by LAW_FIRM_ID")]
-    resources: Annotated[dict[str, str], Meta(description="resource by TIMEKEEPER_CLASSIFICATION")]
-    activities: Annotated[dict[str, str], Meta(description="activity by LINE_ITEM_ACTIVITY_CODE")]
+    firms: Annotated[dict[str, Name], Meta(description="firm by LAW_FIRM_ID")]
+    resources: Annotated[dict[str, Name], Meta(description="resource by TIMEKEEPER_CLASSIFICATION")]
+    activities: Annotated[dict[str, Name], Meta(description="activity by LINE_ITEM_ACTIVITY_CODE")]
     matter_types: Annotated[
-        dict[str, str], Meta(description="matter type by the letters before LINE_ITEM_TASK_CODE's digits")
+        dict[str, Name], Meta(description="matter type by the letters before LINE_ITEM_TASK_CODE's digits")
     ]
     matters: Annotated[
-        dict[str, str], Meta(description="matter type by CLIENT_MATTER_ID or LAW_FIRM_MATTER_ID; goes first")
+        dict[str, Name], Meta(description="matter type by CLIENT_MATTER_ID or LAW_FIRM_MATTER_ID; goes first")
     ]
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            given = getattr(self, name)
-            for code, told in given.items():
-                if not 0 < len(told) <= MOST_TEXT_CHARACTERS:
-                    raise ValueError(f"{name}.{code}: Expected 1 to {MOST_TEXT_CHARACTERS} characters")
-            force_setattr(self, name, {_code(code): told for code, told in given.items()})
+            force_setattr(self, name, {_code(code): told for code, told in getattr(self, name).items()})
 
     def matter_type(self, task: str, client_matter: str, firm_matter: str) -> str:
         for matter in (_code(client_matter), _code(firm_matter)):
